@@ -1,0 +1,10 @@
+//! What differs? Pure: no clock, no file, no network.
+//!
+//! `path` names a field, `document` is a JSON object laid flat, `schema` says how its parts merge, `declared` is what Git
+//! says of one object, `compare` finds what differs between the two, as the API server's forced apply would.
+
+pub mod compare;
+pub mod declared;
+pub mod document;
+pub mod path;
+pub mod schema;

@@ -1,0 +1,52 @@
+//! What must be asked, and what was answered? Questions that `decide` may raise before it refuses, and their answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::drift::declared::ObjectKey;
+use crate::gate::basis::{CommitId, CommitInfo, SourceId};
+
+/// Something that only the world can tell. Raised only before a refusal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// Was this merged a moment ago? Answered by a fetch and a newer basis. Silence: ruled by the revision at hand.
+    Fetch(SourceId),
+    /// Which commit last wrote this line? Only betters the message. Silence: the file and the revision in force.
+    Blame(Line),
+    /// What does the server make of this declaration (server form)? Silence: what is unknown is at most a warning.
+    Form(ObjectKey),
+    /// May this user break the glass under this policy? Silence: no.
+    Access {
+        /// User name.
+        user: String,
+        /// The governing policy.
+        policy: String,
+    },
+    /// Which declared object owns this Pod or ReplicaSet? Silence: let in and recorded.
+    Owner(ObjectKey),
+    /// Is this namespace terminating, and what are its annotations? Silence: not terminating, none.
+    Namespace(String),
+}
+
+/// A line of a file at a revision.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// The source.
+    pub source: SourceId,
+    /// The revision.
+    pub revision: CommitId,
+    /// The file, from the root of the repository.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// What has been answered so far.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Sources that have been asked for anew (answered or not): they are not asked again for this write.
+    pub fetched: BTreeSet<SourceId>,
+    /// Who last wrote a line; `None` where it was asked and not known in time.
+    pub blame: BTreeMap<Line, Option<CommitInfo>>,
+    /// Terminating namespaces, among those asked for; others are absent or false.
+    pub terminating: BTreeMap<String, bool>,
+}

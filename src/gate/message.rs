@@ -1,0 +1,1 @@
+//! What does a person read? A verdict in words, held by golden files.

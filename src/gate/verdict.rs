@@ -1,0 +1,134 @@
+//! What follows? A verdict, complete and ready to be answered, recorded and shown.
+
+use crate::drift::declared::ObjectKey;
+use crate::drift::path::FieldPath;
+use crate::gate::basis::{CommitId, CommitInfo, SourceId};
+use crate::gate::facts::Question;
+use crate::gate::write::User;
+
+/// What we do with a write, the mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Ruling {
+    /// Let in.
+    Allow,
+    /// Let in, with a warning.
+    Warn,
+    /// Let in, with a mark on the object.
+    Annotate,
+    /// Let in, with each drifted path put back.
+    Revert,
+    /// Refuse.
+    #[default]
+    Deny,
+}
+
+/// What a writer is to Landfast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WriterRole {
+    /// Our own account.
+    Landfast,
+    /// Trusted by content.
+    Deployer,
+    /// May move what is delegated to it.
+    Controller,
+    /// Every other service account.
+    Service,
+    /// Everyone else.
+    Person,
+}
+
+/// What a changed path is to Git.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Leaves Git's value.
+    Drifts,
+    /// Returns to it.
+    Restores,
+    /// Differed before and is not touched.
+    Preexisting,
+    /// Not declared.
+    Undeclared,
+    /// Declared items in another order.
+    Reordered,
+}
+
+/// One field of a verdict. Values are compact JSON, shortened, and never those of a Secret.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Where.
+    pub path: FieldPath,
+    /// What the change is.
+    pub class: Class,
+    /// Git's value.
+    pub git: Option<String>,
+    /// The value before the write.
+    pub before: Option<String>,
+    /// The value in the write.
+    pub written: Option<String>,
+    /// Where Git says so.
+    pub origin: Option<Origin>,
+}
+
+/// Where Git says something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, from the root of the repository.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The commit that last wrote the line, or the revision in force where that is not known.
+    pub commit: Option<CommitInfo>,
+}
+
+/// What is decided of one write.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// What is ruled.
+    pub ruling: Ruling,
+    /// Whether it takes effect (mode Enforce); in mode Observe all is let in and nothing is warned.
+    pub enforced: bool,
+    /// The object the write is about: the parent for `/scale` and `/status`.
+    pub object: ObjectKey,
+    /// Its version.
+    pub version: String,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: &'static str,
+    /// Subresource; empty for the main resource.
+    pub subresource: String,
+    /// Who writes.
+    pub user: User,
+    /// What that is to us.
+    pub role: WriterRole,
+    /// The policy that governed; absent where none did.
+    pub policy: Option<String>,
+    /// The source that declares the object; absent where none does.
+    pub source: Option<SourceId>,
+    /// That source's revision.
+    pub revision: Option<CommitId>,
+    /// Owners of the file, by CODEOWNERS.
+    pub owners: Vec<String>,
+    /// The fields that matter.
+    pub fields: Vec<Field>,
+    /// The whole message for a refusal, as kubectl shows it; empty where there is nothing to say.
+    pub message: String,
+    /// Warnings for the writer, each at most 120 characters, without control characters.
+    pub warnings: Vec<String>,
+    /// Why, in a few words that a record keeps, as in `agrees with Git` or `drifts from Git`.
+    pub reason: &'static str,
+}
+
+impl Verdict {
+    /// Whether the write goes in.
+    pub fn allowed(&self) -> bool {
+        !(self.enforced && self.ruling == Ruling::Deny)
+    }
+}
+
+/// A verdict, and what could still change it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// What is ruled if nobody answers.
+    pub verdict: Verdict,
+    /// What could still change it; empty for nearly every write.
+    pub questions: Vec<Question>,
+}

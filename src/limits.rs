@@ -1,0 +1,107 @@
+//! Every bound of Landfast, in one place: value, unit, reason and source.
+//!
+//! Relations between bounds are asserted at compile time. No other file holds a bare number that limits something.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Longest `AdmissionReview` body that is read whole.
+///
+/// Two objects of 1 MiB may need 12 bytes of JSON for each byte (seen: a label on a ConfigMap holding 1 MB of `<` makes a
+/// review of 12.5 MB), so the 7 MiB of controller-runtime would refuse legal writes.
+pub const REVIEW_BYTES_MAX: usize = 32 * MIB;
+
+/// How much of a review that is too long is kept, to answer with its uid. The API server writes `request.uid` first.
+pub const REVIEW_HEAD_BYTES: usize = 4 * KIB;
+
+/// Bodies of all reviews being read or decided at once, together.
+pub const REVIEW_BYTES_TOTAL_MAX: usize = 256 * MIB;
+
+/// `timeoutSeconds` of our webhook entries, and what is assumed where a request carries no `?timeout=`.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Kept back from a request's deadline, so that our answer arrives before the API server stops waiting.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(300);
+
+/// Longest a write that is about to be refused waits for Git (CONTRACT: at most 1 s).
+pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Longest a denial waits to learn which commit last wrote the line; beyond it the file and the head are named.
+pub const BLAME_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Longest that one fetch of a source may take before its process is ended.
+pub const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Fetches that refused writes may cause per source before they must wait for the budget to fill again.
+pub const FETCH_BUDGET: u32 = 10;
+
+/// How long it takes until one fetch is back in a source's budget.
+pub const FETCH_BUDGET_REFILL: Duration = Duration::from_secs(3);
+
+/// Shortest and default `interval` of a GitSource.
+pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// See [`INTERVAL_MIN`].
+pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Default `maxLag` of a GitSource: how far behind the head a deployer may still be rolling out.
+pub const MAX_LAG_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
+pub const DEPTH_MAX: usize = 128;
+
+/// Largest manifest file that is read. The API server refuses objects of more than 3 MiB; a file may hold many.
+pub const FILE_BYTES_MAX: usize = 16 * MIB;
+
+/// Files that one source may hold under its path.
+pub const FILES_MAX: usize = 200_000;
+
+/// Objects that one source may declare.
+pub const OBJECTS_PER_SOURCE_MAX: usize = 200_000;
+
+/// Nodes one YAML document may grow to once its aliases are expanded; beyond it the document is a bomb.
+pub const YAML_NODES_MAX: usize = 1_000_000;
+
+/// Faults kept per source in its status (CONTRACT part 6).
+pub const FAULTS_SHOWN_MAX: usize = 20;
+
+/// Characters of a value shown in a message, a record or an event; the rest becomes `…`.
+pub const VALUE_CHARS_MAX: usize = 120;
+
+/// Fields listed one by one in a message; the rest is counted.
+pub const FIELDS_SHOWN_MAX: usize = 20;
+
+/// A `kubectl` warning longer than this may be cut (Kubernetes API types, `AdmissionResponse.warnings`).
+pub const WARNING_CHARS_MAX: usize = 120;
+
+/// Connections served at once; the API server keeps at most 25 idle ones a host and opens more under load.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Longest TLS handshake.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Longest wait for a request's headers, and for its body.
+pub const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
+/// See [`HEADER_TIME_MAX`].
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a drain on SIGTERM waits for requests in flight.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Records kept in memory for the status page, and queued for the sinks.
+pub const RECORDS_KEPT: usize = 256;
+/// See [`RECORDS_KEPT`]. A full queue drops and counts; it never delays a verdict.
+pub const RECORD_QUEUE: usize = 4_096;
+
+/// Size at which the journal of records starts a new file; one older file is kept.
+pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
+
+/// Coarse time of a record id: equal refusals within it are one record (CONTRACT part 8).
+pub const RECORD_FOLD: Duration = Duration::from_secs(60);
+
+const _: () = assert!(ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis());
+const _: () = assert!(
+    FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis()
+);
+const _: () = assert!(REVIEW_BYTES_MAX < REVIEW_BYTES_TOTAL_MAX);

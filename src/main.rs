@@ -1,0 +1,3 @@
+//! `landfast`: parse, run, exit code.
+
+fn main() {}
