@@ -4,6 +4,7 @@
 //! the same function. It never prints a Secret's value.
 
 pub mod basis;
+pub mod entry;
 pub mod facts;
 pub mod history;
 pub mod message;
