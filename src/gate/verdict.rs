@@ -22,6 +22,19 @@ pub enum Ruling {
     Deny,
 }
 
+impl Ruling {
+    /// As policies and verdicts write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "Allow",
+            Self::Warn => "Warn",
+            Self::Annotate => "Annotate",
+            Self::Revert => "Revert",
+            Self::Deny => "Deny",
+        }
+    }
+}
+
 /// What a writer is to Landfast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WriterRole {
@@ -37,6 +50,19 @@ pub enum WriterRole {
     Person,
 }
 
+impl WriterRole {
+    /// As verdicts and metrics write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Landfast => "Landfast",
+            Self::Deployer => "Deployer",
+            Self::Controller => "Controller",
+            Self::Service => "Service",
+            Self::Person => "Person",
+        }
+    }
+}
+
 /// What a changed path is to Git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -50,6 +76,19 @@ pub enum Class {
     Undeclared,
     /// Declared items in another order.
     Reordered,
+}
+
+impl Class {
+    /// As verdicts write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drifts => "drifts",
+            Self::Restores => "restores",
+            Self::Preexisting => "preexisting",
+            Self::Undeclared => "undeclared",
+            Self::Reordered => "reordered",
+        }
+    }
 }
 
 /// One field of a verdict. Values are compact JSON, shortened, and never those of a Secret.
