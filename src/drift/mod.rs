@@ -3,8 +3,12 @@
 //! `path` names a field, `document` is a JSON object laid flat, `schema` says how its parts merge, `declared` is what Git
 //! says of one object, `compare` finds what differs between the two, as the API server's forced apply would.
 
+mod arena;
+mod builtin;
 pub mod compare;
+mod crd;
 pub mod declared;
 pub mod document;
+mod openapi;
 pub mod path;
 pub mod schema;

@@ -1,20 +1,45 @@
 //! How do the parts of a kind merge, and what does the server make of them?
 //!
 //! A targeted schema (scalar, list, map) instead of OpenAPI. Three layers, the later over the earlier: the embedded table of
-//! the built-in kinds, the API server's own OpenAPI v3, CRDs declared in Git.
+//! the built-in kinds, the API server's own OpenAPI v3, CRDs declared in Git. Nothing here is asked of a server.
 
+use std::fmt;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
+use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
 use crate::drift::path::FieldPath;
 
 /// All that is known of kinds and their schemas. Cheap to clone; part of the basis, so that a verdict can be repeated.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Schemas {
-    kinds: Arc<Vec<Arc<KindInfo>>>,
+    groups: Arc<FxHashMap<Arc<str>, Arc<Group>>>,
+}
+
+/// The kinds of one API group.
+#[derive(Clone, Default)]
+struct Group {
+    kinds: FxHashMap<Box<str>, Arc<Entry>>,
+    /// Kind by resource.
+    resources: FxHashMap<Box<str>, Arc<Entry>>,
+}
+
+struct Entry {
+    info: Arc<KindInfo>,
+    roots: Vec<Root>,
+}
+
+/// The schema of one version of a kind.
+#[derive(Clone)]
+pub(crate) struct Root {
+    pub(crate) version: Box<str>,
+    pub(crate) arena: Arc<Arena>,
+    pub(crate) ty: TypeId,
 }
 
 /// What is known of one kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KindInfo {
     /// API group; empty for the core group.
     pub group: String,
@@ -31,7 +56,7 @@ pub struct KindInfo {
 }
 
 /// One served version of a kind.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionInfo {
     /// As in `v1`.
     pub version: String,
@@ -42,10 +67,10 @@ pub struct VersionInfo {
 }
 
 /// A schema in [`Schemas`]; what [`compare`](crate::drift::compare::compare) walks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SchemaRef<'s> {
-    schemas: &'s Schemas,
-    ty: u32,
+    arena: &'s Arena,
+    ty: TypeId,
 }
 
 /// How a value merges.
@@ -78,7 +103,7 @@ pub enum Relation<'s> {
 }
 
 /// One key of a keyed list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListKey {
     /// The member's name.
     pub name: Box<str>,
@@ -110,10 +135,10 @@ pub enum Meaning {
 }
 
 /// An object's schema.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct MapRef<'s> {
-    schemas: &'s Schemas,
-    ty: u32,
+    arena: &'s Arena,
+    map: &'s MapType,
 }
 
 /// One member of an object, as its schema has it.
@@ -123,10 +148,22 @@ pub struct MemberRef<'s> {
     pub schema: SchemaRef<'s>,
     /// Whether its zero value is the same as its absence.
     pub zero: Zero,
-    /// What the server puts where it is absent, as compact JSON.
-    pub default: Option<&'s str>,
+    /// What the server puts where it is absent.
+    pub default: Default<'s>,
     /// Whether `null` is a value of its own (`nullable: true` of a CRD).
     pub nullable: bool,
+}
+
+/// What the server puts where a member is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Default<'s> {
+    /// Nothing.
+    None,
+    /// Always this value, as compact JSON.
+    Value(&'s str),
+    /// Perhaps something: it depends on other values, or the server finds it by other means than the schema (an allocated
+    /// address, an admission plugin). Only the server can tell.
+    Depends,
 }
 
 /// Whether a member's zero value (`false`, `0`, `""`, `{}`, `[]`) is the same as its absence.
@@ -145,72 +182,168 @@ pub enum Zero {
 impl<'s> MapRef<'s> {
     /// Whether it merges as one value.
     pub fn atomic(self) -> bool {
-        todo!()
+        self.map.atomic
     }
 
-    /// The member of that name: its own schema, else that of any member; `None` where the schema has no such member.
+    /// The member of that name: its own schema, else that of any member; `None` where the schema has no such member, so that
+    /// the server drops it. An open map has every member (of a deduced schema where it is not named).
     pub fn member(self, name: &str) -> Option<MemberRef<'s>> {
-        let _ = name;
-        todo!()
+        let member = self.map.named(name).or(self.map.any.as_ref())?;
+        Some(self.refer(member))
     }
 
     /// Whether members without a schema are kept (`x-kubernetes-preserve-unknown-fields`); else the server drops them.
     pub fn open(self) -> bool {
-        todo!()
+        self.map.open
     }
 
-    /// Members that the server fills in where they are absent, with their defaults.
+    /// Members that the server fills, or may fill, in where they are absent, by name.
     pub fn defaults(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
-        let _ = (self.schemas, self.ty);
-        std::iter::empty()
+        self.members().filter(|(_, member)| member.default != Default::None)
+    }
+
+    /// All members that the schema names, by name.
+    pub fn members(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
+        self.map.members().map(move |(name, member)| (name, self.refer(member)))
+    }
+
+    fn refer(self, member: &'s Member) -> MemberRef<'s> {
+        MemberRef {
+            schema: SchemaRef { arena: self.arena, ty: member.ty },
+            zero: member.zero,
+            default: match &member.default {
+                MemberDefault::None => Default::None,
+                MemberDefault::Value(json) => Default::Value(json),
+                MemberDefault::Depends => Default::Depends,
+            },
+            nullable: member.nullable,
+        }
+    }
+}
+
+impl fmt::Debug for MapRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapRef")
+            .field("atomic", &self.map.atomic)
+            .field("open", &self.map.open)
+            .field("members", &self.map.members().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("any", &self.map.any.is_some())
+            .finish()
     }
 }
 
 impl<'s> SchemaRef<'s> {
     /// How a value of this schema merges.
     pub fn shape(self) -> Shape<'s> {
-        let _ = (self.schemas, self.ty);
-        todo!()
+        match self.arena.get(self.ty) {
+            Type::Scalar(meaning) => Shape::Scalar(*meaning),
+            Type::List { relation, item } => Shape::List {
+                relation: match relation {
+                    ListRelation::Atomic => Relation::Atomic,
+                    ListRelation::Set => Relation::Set,
+                    ListRelation::Keyed(keys) => Relation::Keyed(keys),
+                },
+                item: SchemaRef { arena: self.arena, ty: *item },
+            },
+            Type::Map(map) => Shape::Map(MapRef { arena: self.arena, map }),
+            Type::Deduced => Shape::Deduced,
+        }
+    }
+}
+
+impl fmt::Debug for SchemaRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shape = match self.arena.get(self.ty) {
+            Type::Scalar(meaning) => return write!(f, "SchemaRef({}: {meaning:?})", self.ty.0),
+            Type::List { .. } => "list",
+            Type::Map(_) => "map",
+            Type::Deduced => "deduced",
+        };
+        write!(f, "SchemaRef({}: {shape})", self.ty.0)
     }
 }
 
 impl Schemas {
-    /// The embedded table of the built-in kinds.
-    pub fn builtin() -> Self {
-        todo!()
-    }
-
-    /// These schemas with those of one group-version of the API server's OpenAPI v3 (`/openapi/v3/apis/<group>/<version>`).
-    pub fn with_openapi(&self, openapi: &serde_json::Value) -> Result<Self, SchemaError> {
-        let _ = openapi;
-        todo!()
-    }
-
-    /// These schemas with those of a CustomResourceDefinition (a manifest of apiextensions.k8s.io/v1).
-    pub fn with_crd(&self, crd: &serde_json::Value) -> Result<Self, SchemaError> {
-        let _ = crd;
-        todo!()
-    }
-
     /// The kind of that name.
     pub fn kind(&self, group: &str, kind: &str) -> Option<&Arc<KindInfo>> {
-        self.kinds.iter().find(|info| info.group == group && info.kind == kind)
+        Some(&self.groups.get(group)?.kinds.get(kind)?.info)
     }
 
     /// The kind behind a resource, as in `apps` and `deployments`.
     pub fn kind_of_resource(&self, group: &str, resource: &str) -> Option<&Arc<KindInfo>> {
-        self.kinds.iter().find(|info| info.group == group && info.resource == resource)
+        Some(&self.groups.get(group)?.resources.get(resource)?.info)
     }
 
-    /// All kinds.
+    /// Whether any kind of that group is known.
+    pub fn knows_group(&self, group: &str) -> bool {
+        self.groups.contains_key(group)
+    }
+
+    /// All kinds, in no particular order.
     pub fn kinds(&self) -> impl Iterator<Item = &Arc<KindInfo>> {
-        self.kinds.iter()
+        self.groups.values().flat_map(|group| group.kinds.values().map(|entry| &entry.info))
     }
 
     /// The schema of a kind's version.
     pub fn schema(&self, group: &str, version: &str, kind: &str) -> Option<SchemaRef<'_>> {
-        let _ = (group, version, kind);
-        todo!()
+        let root = self.root(group, version, kind)?;
+        Some(SchemaRef { arena: &root.arena, ty: root.ty })
+    }
+
+    pub(crate) fn root(&self, group: &str, version: &str, kind: &str) -> Option<&Root> {
+        self.groups.get(group)?.kinds.get(kind)?.roots.iter().find(|root| &*root.version == version)
+    }
+
+    /// These schemas with others over them.
+    pub(crate) fn with(&self, kinds: Vec<(KindInfo, Vec<Root>)>, over: Over) -> Self {
+        let mut groups = (*self.groups).clone();
+        for (info, roots) in kinds {
+            let slot = groups.entry(info.group.as_str().into()).or_default();
+            let group = Arc::make_mut(slot);
+            let name = info.kind.clone().into_boxed_str();
+            let entry = Arc::new(match (over, group.kinds.get(&name)) {
+                (Over::Versions, Some(known)) => known.with(info, roots),
+                (Over::Versions | Over::Kind, _) => Entry { info: Arc::new(info), roots },
+            });
+            group.resources.insert(entry.info.resource.as_str().into(), Arc::clone(&entry));
+            group.kinds.insert(name, entry);
+        }
+        Self { groups: Arc::new(groups) }
+    }
+}
+
+/// What a new schema of a kind replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The versions that it has; others stay as they were.
+    Versions,
+    /// The kind as a whole.
+    Kind,
+}
+
+impl Entry {
+    fn with(&self, info: KindInfo, roots: Vec<Root>) -> Self {
+        let mut versions = self.info.versions.clone();
+        for version in info.versions {
+            match versions.iter_mut().find(|known| known.version == version.version) {
+                Some(known) => *known = version,
+                None => versions.push(version),
+            }
+        }
+        let mut all = roots;
+        for root in &self.roots {
+            if !all.iter().any(|given| given.version == root.version) {
+                all.push(root.clone());
+            }
+        }
+        let served = info.served || self.info.served;
+        Self { info: Arc::new(KindInfo { versions, served, ..info }), roots: all }
+    }
+}
+
+impl fmt::Debug for Schemas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Schemas").field("kinds", &self.kinds().count()).finish()
     }
 }
 
