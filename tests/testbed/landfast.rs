@@ -1,0 +1,128 @@
+//! How is the real `landfast` run beside a control plane?
+//!
+//! The binary itself, over real sockets, with nothing replaced. It knows the control plane by a kubeconfig of its
+//! own account, so that its rights are proved too.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::testbed::control_plane::{ControlPlane, free_port};
+use crate::testbed::process::Process;
+use crate::testbed::scratch::Scratch;
+use crate::testbed::user::User;
+use crate::testbed::{eventually, metrics};
+
+/// The binary under test; the testbed's own program, which starts none, is built without it.
+const BINARY: Option<&str> = option_env!("CARGO_BIN_EXE_landfast");
+
+/// Longest wait for one answer of the status listener.
+const STATUS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running `landfast serve`.
+pub struct Landfast {
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+    listen: u16,
+    status: u16,
+    process: Option<Process>,
+}
+
+impl Landfast {
+    /// Starts it with this configuration (YAML) and returns when it says that it is ready.
+    ///
+    /// The API server honours its webhooks a moment later: probe with a write that must be denied.
+    pub fn start(plane: &ControlPlane, configuration: &str) -> Self {
+        let folder = Scratch::get().folder("landfast");
+        fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
+        let kubeconfig = plane.kubeconfig(User::Landfast);
+        let mut landfast = Self { folder, kubeconfig, listen: free_port(), status: free_port(), process: None };
+        landfast.resume();
+        landfast
+    }
+
+    /// Starts it again after [`Self::end`] or [`Self::kill`], on the same ports and state.
+    pub fn resume(&mut self) {
+        let mut command = Command::new(BINARY.expect("cargo names the binary to integration tests"));
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.folder.join("config.yaml"))
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--listen", &format!("127.0.0.1:{}", self.listen)])
+            .args(["--status-listen", &format!("127.0.0.1:{}", self.status)])
+            .args(["--url", &format!("https://127.0.0.1:{}", self.listen)])
+            .arg("--state-dir")
+            .arg(self.state());
+        let mut process = Process::start(&mut command, self.folder.join("log"));
+        eventually("landfast to be ready", || {
+            process.assert_alive();
+            self.get("/readyz").filter(|(code, _)| *code == 200)
+        });
+        self.process = Some(process);
+    }
+
+    /// Ends it with SIGTERM and returns how it ended.
+    pub fn end(&mut self) -> ExitStatus {
+        self.process.take().expect("it is running").end()
+    }
+
+    /// Ends it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.take().expect("it is running").kill();
+    }
+
+    /// Returns its state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// Returns the port of its webhooks.
+    pub fn port(&self) -> u16 {
+        self.listen
+    }
+
+    /// Returns everything it printed since its first start.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Returns the JSON lines of its log that `matches` accepts.
+    pub fn records(&self, matches: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let log = self.log();
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(|line| matches(line)).collect()
+    }
+
+    /// Returns `/status.json`.
+    pub fn status(&self) -> Value {
+        let (code, body) = self.get("/status.json").expect("the status listener answers");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("the status is JSON")
+    }
+
+    /// Returns the sum of one of its metrics over the label sets that hold `labels`.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let (code, page) = self.get("/metrics").expect("the status listener answers");
+        assert_eq!(code, 200, "{page}");
+        metrics::sum(&page, name, labels)
+    }
+
+    /// Reads a path of the status listener: status code and body, or nothing when nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.status)).ok()?;
+        stream.set_read_timeout(Some(STATUS_PATIENCE)).ok()?;
+        // HTTP/1.0: the end of the body is the end of the connection.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let code = head.split_whitespace().nth(1)?.parse().ok()?;
+        Some((code, body.to_owned()))
+    }
+}
