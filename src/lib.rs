@@ -1,5 +1,6 @@
 //! Landfast stops configuration drift at write time.
 
+pub mod audit;
 pub mod config;
 pub mod drift;
 pub mod gate;

@@ -100,6 +100,39 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Coarse time of a record id: equal refusals within it are one record (CONTRACT part 8).
 pub const RECORD_FOLD: Duration = Duration::from_secs(60);
 
+/// Records taken from the queue at once.
+pub const RECORD_BATCH: usize = 256;
+
+/// Bytes at the end of each journal file that are read at the start, for the last records.
+pub const JOURNAL_TAIL_BYTES: u64 = 4 * MIB as u64;
+
+/// Records whose repeats are counted at once; beyond it the oldest is closed early.
+pub const FOLDS_OPEN_MAX: usize = 16_384;
+
+/// How often windows that are over are looked for.
+pub const FOLD_TICK: Duration = Duration::from_secs(1);
+
+/// Events that wait for the API server.
+pub const EVENT_QUEUE: usize = 1_024;
+
+/// Longest that one Event may take to be written.
+pub const EVENT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How often raised counts are written to Events.
+pub const EVENT_PATCH_INTERVAL: Duration = Duration::from_secs(10);
+
+/// New Events that one object may cause at once, and how long one takes to come back: as client-go's spam filter has it
+/// (`defaultSpamBurst`, `defaultSpamQPS` of `record/events_cache.go`).
+pub const EVENTS_PER_OBJECT: u32 = 25;
+/// See [`EVENTS_PER_OBJECT`].
+pub const EVENT_REFILL: Duration = Duration::from_secs(300);
+
+/// Objects whose Events are counted.
+pub const EVENT_OBJECTS_MAX: usize = 4_096;
+
+/// Longest note of an Event (events.k8s.io/v1: 1 kB).
+pub const EVENT_NOTE_BYTES_MAX: usize = KIB;
+
 const _: () = assert!(ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis());
 const _: () = assert!(
     FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis()

@@ -1,5 +1,7 @@
 //! What follows? A verdict, complete and ready to be answered, recorded and shown.
 
+use serde::{Deserialize, Serialize};
+
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
@@ -7,7 +9,7 @@ use crate::gate::facts::Question;
 use crate::gate::write::User;
 
 /// What we do with a write, the mildest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Ruling {
     /// Let in.
     Allow,
@@ -36,7 +38,7 @@ impl Ruling {
 }
 
 /// What a writer is to Landfast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum WriterRole {
     /// Our own account.
     Landfast,
@@ -64,7 +66,8 @@ impl WriterRole {
 }
 
 /// What a changed path is to Git.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     /// Leaves Git's value.
     Drifts,

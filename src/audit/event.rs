@@ -1,0 +1,312 @@
+//! Who sees it in the cluster? A Kubernetes Event on the object, one a record, its count raised at a bounded rate.
+//!
+//! A loop of denials does not flood: repeats raise a count, other records of one object share a bucket, and what waits for the
+//! API server is bounded. Talks to nobody: [`EventSink`] does, and `cluster::writer` is behind it.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::audit::Clock;
+use crate::audit::metrics::Metrics;
+use crate::audit::record::{Object, Record};
+use crate::audit::throttle::Throttle;
+use crate::gate::verdict::Ruling;
+use crate::limits;
+
+/// Why an Event is there; scripts may rely on the names (CONTRACT part 14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A write was refused.
+    DriftDenied,
+    /// A write was let in, its drift put back.
+    DriftReverted,
+    /// A write was let in, the object marked.
+    DriftAnnotated,
+    /// A write was let in with a warning.
+    DriftWarned,
+    /// As above, but in mode Observe: nothing was done.
+    DriftObserved,
+}
+
+impl Reason {
+    /// The reason for a record's Event; none for a plain Allow.
+    pub fn of(record: &Record) -> Option<Self> {
+        match (record.enforced, record.ruling) {
+            (_, Ruling::Allow) => None,
+            (false, _) => Some(Self::DriftObserved),
+            (true, Ruling::Warn) => Some(Self::DriftWarned),
+            (true, Ruling::Annotate) => Some(Self::DriftAnnotated),
+            (true, Ruling::Revert) => Some(Self::DriftReverted),
+            (true, Ruling::Deny) => Some(Self::DriftDenied),
+        }
+    }
+
+    /// As the Event has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DriftDenied => "DriftDenied",
+            Self::DriftReverted => "DriftReverted",
+            Self::DriftAnnotated => "DriftAnnotated",
+            Self::DriftWarned => "DriftWarned",
+            Self::DriftObserved => "DriftObserved",
+        }
+    }
+
+    /// `Warning` where something was done to a write, else `Normal`.
+    pub fn severity(self) -> &'static str {
+        match self {
+            Self::DriftObserved => "Normal",
+            Self::DriftDenied | Self::DriftReverted | Self::DriftAnnotated | Self::DriftWarned => "Warning",
+        }
+    }
+}
+
+/// One Event, ready to be written. Its name follows from the record's id, so that replicas write one together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Name of the Event: the object's, then part of the record's id. At most 253 characters.
+    pub name: String,
+    /// Where the Event is kept: the object's namespace, else `default`.
+    pub namespace: String,
+    /// The object it is about.
+    pub object: Object,
+    /// Why.
+    pub reason: Reason,
+    /// What was done: the operation, as in `UPDATE`.
+    pub action: String,
+    /// The message, at most [`limits::EVENT_NOTE_BYTES_MAX`] bytes.
+    pub note: String,
+    /// When first.
+    pub first: Timestamp,
+    /// When last.
+    pub last: Timestamp,
+    /// How often.
+    pub count: u64,
+}
+
+/// An Event could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write event {name}")]
+pub struct EventError {
+    /// The Event.
+    pub name: String,
+    /// Why.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Writes Events to the API server.
+pub trait EventSink: Send + Sync {
+    /// Creates the Event; where one of that name exists, raises its count and last time to these.
+    fn publish<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), EventError>>;
+}
+
+impl Event {
+    /// The Event of a record; none for a plain Allow, or where the object has no name yet.
+    pub fn of(record: &Record) -> Option<Self> {
+        let reason = Reason::of(record)?;
+        let object = &record.object;
+        if object.name.is_empty() {
+            return None;
+        }
+        let id = record.id.get(..16).unwrap_or(&record.id);
+        // RBAC names may hold characters that an Event's may not.
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        let stem: String = object.name.chars().take(200).map(|c| if plain(c) { c } else { '-' }).collect();
+        let stem = stem.trim_matches(['-', '.']);
+        Some(Self {
+            name: if stem.is_empty() { format!("landfast.{id}") } else { format!("{stem}.{id}") },
+            namespace: if object.namespace.is_empty() { "default".to_owned() } else { object.namespace.clone() },
+            object: object.clone(),
+            reason,
+            action: record.operation.clone(),
+            note: cut(&record.message, &record.reason, &record.writer.user),
+            first: record.time,
+            last: record.time,
+            count: record.count,
+        })
+    }
+}
+
+/// The note: who, then the message (or the reason), within the bound.
+fn cut(message: &str, reason: &str, user: &str) -> String {
+    let user: String = user.chars().take(limits::VALUE_CHARS_MAX).collect();
+    let mut note = format!("by {user}: {}", if message.is_empty() { reason } else { message });
+    if note.len() > limits::EVENT_NOTE_BYTES_MAX {
+        let end = (0..=limits::EVENT_NOTE_BYTES_MAX - '…'.len_utf8()).rev().find(|at| note.is_char_boundary(*at));
+        note.truncate(end.unwrap_or(0));
+        note.push('…');
+    }
+    note
+}
+
+/// What the sinks tell [`Events`].
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A new record.
+    New(Box<Record>),
+    /// A repeat of an earlier one.
+    Repeat {
+        /// Its id.
+        id: String,
+        /// How often by now.
+        count: u64,
+        /// When.
+        last: Timestamp,
+    },
+}
+
+/// Turns records into Events, at its own pace.
+pub struct Events {
+    queue: mpsc::Receiver<Told>,
+    sink: Arc<dyn EventSink>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    throttle: Throttle,
+    open: HashMap<String, Open>,
+}
+
+struct Open {
+    event: Event,
+    written: u64,
+}
+
+impl Events {
+    /// Writes through `sink`; the sender goes to [`Sinks`](crate::audit::sinks::Sinks).
+    pub(crate) fn new(sink: Arc<dyn EventSink>, metrics: Arc<Metrics>, clock: Clock) -> (mpsc::Sender<Told>, Self) {
+        let (sender, queue) = mpsc::channel(limits::EVENT_QUEUE);
+        (sender, Self { queue, sink, metrics, clock, throttle: Throttle::default(), open: HashMap::new() })
+    }
+
+    /// Runs until every sender is gone or `shutdown` resolves; what is open by then is written once more.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        let mut tick = interval(limits::EVENT_PATCH_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                _ = tick.tick() => self.raise_counts().await,
+                told = self.queue.recv() => match told {
+                    Some(told) => self.take(told).await,
+                    None => break,
+                },
+            }
+        }
+        // Whatever the API server does now, the process ends in time.
+        let rest = async {
+            while let Ok(told) = self.queue.try_recv() {
+                self.take(told).await;
+            }
+            self.raise_counts().await;
+        };
+        let _ = timeout(limits::EVENT_TIME_MAX, rest).await;
+    }
+
+    async fn take(&mut self, told: Told) {
+        match told {
+            Told::New(record) => self.open(&record).await,
+            Told::Repeat { id, count, last } => {
+                if let Some(open) = self.open.get_mut(&id) {
+                    open.event.count = count;
+                    open.event.last = last;
+                }
+            }
+        }
+    }
+
+    async fn open(&mut self, record: &Record) {
+        let Some(event) = Event::of(record) else { return };
+        if !self.throttle.allows(&event.object, (self.clock)()) || self.open.len() >= limits::FOLDS_OPEN_MAX {
+            self.metrics.dropped("event");
+            return;
+        }
+        self.publish(&event).await;
+        self.open.insert(record.id.clone(), Open { written: event.count, event });
+    }
+
+    /// Writes the counts that rose, and forgets the Events whose window is over.
+    async fn raise_counts(&mut self) {
+        let raised: Vec<Event> =
+            self.open.values().filter(|open| open.event.count > open.written).map(Open::event).collect();
+        for event in raised {
+            self.publish(&event).await;
+        }
+        let now = (self.clock)();
+        let window = SignedDuration::try_from(limits::RECORD_FOLD * 2).unwrap_or(SignedDuration::MAX);
+        self.open.retain(|_, open| now.duration_since(open.event.first).abs() < window);
+        for open in self.open.values_mut() {
+            open.written = open.event.count;
+        }
+    }
+
+    async fn publish(&self, event: &Event) {
+        match timeout(limits::EVENT_TIME_MAX, self.sink.publish(event)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                self.metrics.dropped("event");
+                tracing::warn!(%error, source = %error.source, "Event not written");
+            }
+            Err(_) => {
+                self.metrics.dropped("event");
+                tracing::warn!(event = event.name, "Event not written in time");
+            }
+        }
+    }
+}
+
+impl Open {
+    fn event(&self) -> Event {
+        self.event.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use crate::audit::event::{Event, Reason};
+    use crate::audit::record::tests::verdict;
+    use crate::audit::record::{Record, Seen};
+    use crate::gate::verdict::Ruling;
+    use crate::limits;
+
+    fn record(ruling: Ruling) -> Record {
+        Record::of(&verdict("ConfigMap", ruling, "5"), &Seen::default(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn each_ruling_has_its_reason_and_observed_is_observed() {
+        let reason = |ruling| Reason::of(&record(ruling)).map(Reason::name);
+        assert_eq!(reason(Ruling::Allow), None);
+        assert_eq!(reason(Ruling::Warn), Some("DriftWarned"));
+        assert_eq!(reason(Ruling::Annotate), Some("DriftAnnotated"));
+        assert_eq!(reason(Ruling::Revert), Some("DriftReverted"));
+        assert_eq!(reason(Ruling::Deny), Some("DriftDenied"));
+        assert_eq!(Reason::of(&Record { enforced: false, ..record(Ruling::Deny) }), Some(Reason::DriftObserved));
+    }
+
+    #[test]
+    fn a_note_of_any_length_fits_an_event() {
+        let long = Record { message: "ä".repeat(2_000), ..record(Ruling::Deny) };
+        let event = Event::of(&long).unwrap();
+        assert!(event.note.len() <= limits::EVENT_NOTE_BYTES_MAX);
+        assert!(event.note.starts_with("by alice: ää") && event.note.ends_with('…'));
+    }
+
+    #[test]
+    fn a_name_that_an_event_may_not_have_is_made_one() {
+        let mut record = record(Ruling::Deny);
+        record.object.name = "system:node:ONE".to_owned();
+        let name = Event::of(&record).unwrap().name;
+        assert!(name.starts_with("system-node."), "{name}");
+        record.object.name = String::new();
+        assert_eq!(Event::of(&record), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! How does a record stand in the log? One line, with the members as fields of their own.
+
+use crate::audit::record::Record;
+
+/// Writes one log line.
+pub fn write(record: &Record) {
+    let object = &record.object;
+    tracing::info!(
+        target: "landfast::record",
+        id = record.id,
+        uid = record.uid,
+        ruling = record.ruling.name(),
+        enforced = record.enforced,
+        allowed = record.allowed,
+        group = object.group,
+        kind = object.kind,
+        namespace = object.namespace,
+        name = object.name,
+        operation = record.operation,
+        subresource = record.subresource,
+        user = record.writer.user,
+        role = record.writer.role.name(),
+        policy = record.policy.as_deref(),
+        source = record.source.as_deref(),
+        revision = record.revision.as_deref(),
+        owners = record.owners.join(" "),
+        reason = record.reason,
+        fields = serde_json::to_string(&record.fields).unwrap_or_default(),
+        "Ruled"
+    );
+}

@@ -1,0 +1,232 @@
+//! How much, how fast, how often? All metrics, one struct, made in `app`. Low cardinality: no object, user or commit is a label.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use crate::gate::verdict::Verdict;
+
+/// Buckets of decisions in memory, seconds: 5 µs to 0.3 s.
+const DECISION_BUCKETS: [f64; 15] =
+    [5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3, 2e-2, 5e-2, 0.1, 0.3];
+/// Buckets of whole reviews, seconds: up to the webhook's timeout.
+const REVIEW_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 2e-2, 0.1, 0.3, 1.0, 2.0, 3.0];
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    /// Verdicts, dry-runs included.
+    pub decisions: Family<Decision, Counter>,
+    /// Time from a review's bytes to a verdict, in memory, in seconds.
+    pub decision_seconds: Histogram,
+    /// Time from a request's head to the answer, waiting for the body and for answers included, in seconds.
+    pub review_seconds: Histogram,
+    /// Reviews answered by the failure rule.
+    pub failures: Family<Failed, Counter>,
+    /// Panics caught in a handler. Each is a bug.
+    pub panics: Counter,
+    /// Questions asked before a refusal.
+    pub questions: Family<Asked, Counter>,
+    /// Fetches of sources.
+    pub fetches: Family<Fetched, Counter>,
+    /// Records that a sink did not get.
+    pub records_dropped: Family<Sink, Counter>,
+    /// Revision in force of each source, as a label.
+    pub source: Family<Source, Gauge>,
+    /// When that revision was written, in seconds since 1970.
+    pub source_commit: Family<OfSource, Gauge>,
+    /// Objects that each source declares.
+    pub source_objects: Family<OfSource, Gauge>,
+    /// Faults of each source.
+    pub source_faults: Family<OfSource, Gauge>,
+    /// Connections open to the webhook listener.
+    pub connections: Gauge,
+    /// TLS handshakes that failed or took too long.
+    pub handshakes_failed: Counter,
+    /// End of the serving certificate, in seconds since 1970.
+    pub certificate_expiry: Gauge<f64, AtomicU64>,
+}
+
+/// Labels of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Decision {
+    /// What was ruled.
+    pub ruling: &'static str,
+    /// `true` in mode Enforce.
+    pub enforced: &'static str,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: &'static str,
+    /// What the writer is to us.
+    pub role: &'static str,
+}
+
+/// Labels of an answer by the failure rule.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Failed {
+    /// Which webhook entry.
+    pub entry: &'static str,
+    /// Why nothing could be decided.
+    pub reason: &'static str,
+}
+
+/// Label of a question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Asked {
+    /// What was asked.
+    pub question: &'static str,
+    /// `answered` or `silence`.
+    pub outcome: &'static str,
+}
+
+/// Labels of a fetch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Fetched {
+    /// The GitSource.
+    pub source: String,
+    /// `new`, `unchanged` or `failed`.
+    pub outcome: &'static str,
+}
+
+/// Label of a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Sink {
+    /// `queue`, `journal` or `event`.
+    pub sink: &'static str,
+}
+
+/// Labels of a source's revision.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Source {
+    /// The GitSource.
+    pub source: String,
+    /// Its revision in force.
+    pub revision: String,
+}
+
+/// Label of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfSource {
+    /// The GitSource.
+    pub source: String,
+}
+
+impl Metrics {
+    /// Makes and registers all metrics.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("landfast");
+        registry.register("build", "Version of the program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        let mut add = Add(&mut registry);
+        Self {
+            decisions: add.plain("decisions", "Verdicts, dry-runs included", Family::default()),
+            decision_seconds: add.seconds(
+                "decision",
+                "From a review's bytes to a verdict, in memory",
+                &DECISION_BUCKETS,
+            ),
+            review_seconds: add.seconds("review", "From a request's head to its answer", &REVIEW_BUCKETS),
+            failures: add.plain("failures", "Reviews answered by the failure rule", Family::default()),
+            panics: add.plain("panics", "Panics caught in a handler", Counter::default()),
+            questions: add.plain("questions", "Questions asked before a refusal", Family::default()),
+            fetches: add.plain("fetches", "Fetches of GitSources", Family::default()),
+            records_dropped: add.plain("records_dropped", "Records that a sink did not get", Family::default()),
+            source: add.plain("source_info", "Revision in force of each GitSource", Family::default()),
+            source_commit: add.plain(
+                "source_commit_timestamp_seconds",
+                "When the revision in force was written, since 1970",
+                Family::default(),
+            ),
+            source_objects: add.plain("source_objects", "Objects that each GitSource declares", Family::default()),
+            source_faults: add.plain("source_faults", "Faults of each GitSource", Family::default()),
+            connections: add.plain("connections", "Connections open to the webhook listener", Gauge::default()),
+            handshakes_failed: add.plain("handshakes_failed", "TLS handshakes failed or too slow", Counter::default()),
+            certificate_expiry: add.plain(
+                "certificate_expiry_timestamp_seconds",
+                "End of the serving certificate, since 1970",
+                Gauge::default(),
+            ),
+            registry,
+        }
+    }
+
+    /// Counts a verdict.
+    pub fn decided(&self, verdict: &Verdict) {
+        let labels = Decision {
+            ruling: verdict.ruling.name(),
+            enforced: if verdict.enforced { "true" } else { "false" },
+            operation: verdict.operation,
+            role: verdict.role.name(),
+        };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// Counts a record that a sink did not get.
+    pub fn dropped(&self, sink: &'static str) {
+        self.records_dropped.get_or_create(&Sink { sink }).inc();
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Registers metrics and hands them back.
+struct Add<'r>(&'r mut Registry);
+
+impl Add<'_> {
+    fn plain<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let histogram = Histogram::new(buckets.iter().copied());
+        self.0.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        histogram
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::audit::metrics::Metrics;
+    use crate::audit::record::tests::verdict;
+    use crate::gate::verdict::Ruling;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let metrics = Metrics::new();
+        metrics.decided(&verdict("ConfigMap", Ruling::Deny, "5"));
+        metrics.decision_seconds.observe(2e-5);
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"landfast_decisions_total{ruling="Deny",enforced="true",operation="UPDATE",role="Person"} 1"#,
+            r#"landfast_decision_seconds_bucket{le="0.00002"} 1"#,
+            "landfast_panics_total 0",
+            "# TYPE landfast_certificate_expiry_timestamp_seconds gauge",
+        ] {
+            assert!(text.contains(line), "{line} in:\n{text}");
+        }
+        assert!(text.lines().all(|line| line.starts_with("# ") || line.starts_with("landfast_")), "{text}");
+    }
+}

@@ -1,0 +1,317 @@
+//! What is kept of a verdict? One record, with an id that every replica and every sink derives alike.
+//!
+//! Pure. Never holds a Secret's value, whatever the verdict says.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::gate::verdict::{Class, Field, Ruling, Verdict, WriterRole};
+use crate::limits;
+
+/// One verdict on the record. Its JSON members are those of a verdict (CONTRACT part 14), with `id`, `time` and `count`.
+///
+/// It says *ruled*, not *stored*: what is let in may still be refused by others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The same for the same write by the same writer within [`limits::RECORD_FOLD`], on every replica.
+    pub id: String,
+    /// When it was ruled, first.
+    pub time: Timestamp,
+    /// How often within the fold.
+    pub count: u64,
+    /// Uid of the first review of it: one a call, not one a request.
+    pub uid: String,
+    /// What was ruled.
+    pub ruling: Ruling,
+    /// Whether it took effect (mode Enforce).
+    pub enforced: bool,
+    /// Whether the write was let in.
+    pub allowed: bool,
+    /// The object.
+    pub object: Object,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    pub operation: String,
+    /// Subresource; empty for the main resource.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subresource: String,
+    /// Who wrote.
+    pub writer: Writer,
+    /// The policy that governed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The source that declares the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// That source's revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Owners of the file, by CODEOWNERS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owners: Vec<String>,
+    /// Why, in a few words.
+    pub reason: String,
+    /// The fields that matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<RecordField>,
+    /// The message as the writer saw it, or would have seen it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// The object of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Object {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Its version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; empty where cluster-scoped.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// The uid that the server gave it, where the review told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+}
+
+/// The writer of a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// User name.
+    pub user: String,
+    /// What that is to us.
+    pub role: WriterRole,
+}
+
+/// One field of a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordField {
+    /// Where, in the one grammar of paths.
+    pub path: String,
+    /// What the change is.
+    pub class: Class,
+    /// Git's value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<String>,
+    /// The value before the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The value in the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
+    /// Where Git says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<RecordOrigin>,
+}
+
+/// Where Git says something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordOrigin {
+    /// The file, from the root of the repository.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The commit that last wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// That commit's author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// When it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
+}
+
+/// What a review tells besides the write: names that a record keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The review's uid.
+    pub uid: String,
+    /// The object's uid, where one was sent.
+    pub object_uid: Option<String>,
+}
+
+impl Record {
+    /// Makes the record of a verdict.
+    pub fn of(verdict: &Verdict, seen: &Seen, now: Timestamp) -> Self {
+        let key = &verdict.object;
+        let secret = key.group().is_empty() && key.kind() == "Secret";
+        Self {
+            id: identity(verdict, now),
+            time: now,
+            count: 1,
+            uid: seen.uid.clone(),
+            ruling: verdict.ruling,
+            enforced: verdict.enforced,
+            allowed: verdict.allowed(),
+            object: Object {
+                group: key.group().to_owned(),
+                version: verdict.version.clone(),
+                kind: key.kind().to_owned(),
+                namespace: key.namespace().to_owned(),
+                name: key.name().to_owned(),
+                uid: seen.object_uid.clone(),
+            },
+            operation: verdict.operation.to_owned(),
+            subresource: verdict.subresource.clone(),
+            writer: Writer { user: verdict.user.name.clone(), role: verdict.role },
+            policy: verdict.policy.clone(),
+            source: verdict.source.as_ref().map(ToString::to_string),
+            revision: verdict.revision.as_ref().map(ToString::to_string),
+            owners: verdict.owners.clone(),
+            reason: verdict.reason.to_owned(),
+            fields: verdict.fields.iter().map(|field| RecordField::of(field, secret)).collect(),
+            message: verdict.message.clone(),
+        }
+    }
+}
+
+impl RecordField {
+    /// The gate leaves a Secret's values out already; what it forgot is left out here.
+    fn of(field: &Field, secret: bool) -> Self {
+        let value = |value: &Option<String>| if secret { None } else { value.clone() };
+        Self {
+            path: field.path.to_string(),
+            class: field.class,
+            git: value(&field.git),
+            before: value(&field.before),
+            written: value(&field.written),
+            origin: field.origin.as_ref().map(|origin| RecordOrigin {
+                file: origin.file.clone(),
+                line: origin.line,
+                commit: origin.commit.as_ref().map(|info| info.commit.to_string()),
+                author: origin.commit.as_ref().map(|info| info.author.clone()),
+                date: origin.commit.as_ref().map(|info| info.date),
+            }),
+        }
+    }
+}
+
+/// Object, writer, what was done, fields with their values, and the coarse time: 32 hex digits.
+///
+/// Not in it: the review's uid (one write may be reviewed several times), the revision (replicas may differ by a moment).
+fn identity(verdict: &Verdict, now: Timestamp) -> String {
+    let window = now.as_second().div_euclid(i64::try_from(limits::RECORD_FOLD.as_secs()).unwrap_or(i64::MAX));
+    let mut digest = Parts(Sha256::new());
+    digest.add(&format!("{:?}", verdict.object));
+    digest.add(&verdict.user.name);
+    digest.add(verdict.operation);
+    digest.add(&verdict.subresource);
+    digest.add(verdict.ruling.name());
+    digest.add(if verdict.enforced { "enforced" } else { "observed" });
+    let mut fields: Vec<_> = verdict.fields.iter().map(|field| (field.path.to_string(), field)).collect();
+    fields.sort_by(|a, b| a.0.cmp(&b.0));
+    for (path, field) in fields {
+        digest.add(&path);
+        digest.add(field.class.name());
+        digest.add(field.written.as_deref().unwrap_or(""));
+    }
+    digest.add(&window.to_string());
+    let digest: [u8; 32] = digest.0.finalize().into();
+    let (id, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest has 32 bytes");
+    format!("{:032x}", u128::from_be_bytes(*id))
+}
+
+/// A digest of parts, each with its length, so that no two lists of parts read alike.
+struct Parts(Sha256);
+
+impl Parts {
+    fn add(&mut self, part: &str) {
+        self.0.update((part.len() as u64).to_be_bytes());
+        self.0.update(part.as_bytes());
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use jiff::Timestamp;
+
+    use crate::audit::record::{Record, Seen};
+    use crate::drift::declared::ObjectKey;
+    use crate::drift::path::{FieldPath, Segment};
+    use crate::gate::verdict::{Class, Field, Ruling, Verdict, WriterRole};
+    use crate::gate::write::User;
+
+    pub(crate) fn verdict(kind: &str, ruling: Ruling, written: &str) -> Verdict {
+        Verdict {
+            ruling,
+            enforced: true,
+            object: ObjectKey::new("", kind, "shop", "web"),
+            version: "v1".to_owned(),
+            operation: "UPDATE",
+            subresource: String::new(),
+            user: User { name: "alice".to_owned(), ..User::default() },
+            role: WriterRole::Person,
+            policy: Some("shop".to_owned()),
+            source: None,
+            revision: None,
+            owners: Vec::new(),
+            fields: vec![Field {
+                path: FieldPath(vec![Segment::Field("data".into())]),
+                class: Class::Drifts,
+                git: Some("3".to_owned()),
+                before: Some("3".to_owned()),
+                written: Some(written.to_owned()),
+                origin: None,
+            }],
+            message: "differs from Git".to_owned(),
+            warnings: Vec::new(),
+            reason: "drifts from Git",
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn seen(uid: &str) -> Seen {
+        Seen { uid: uid.to_owned(), object_uid: None }
+    }
+
+    #[test]
+    fn another_review_of_the_same_write_has_the_same_id() {
+        let verdict = verdict("ConfigMap", Ruling::Deny, "5");
+        let first = Record::of(&verdict, &seen("a"), at("2026-11-22T10:00:01Z"));
+        let again = Record::of(&verdict, &seen("b"), at("2026-11-22T10:00:59Z"));
+        assert_eq!(first.id, again.id);
+        assert_eq!(first.id.len(), 32);
+    }
+
+    #[test]
+    fn another_value_writer_or_minute_is_another_record() {
+        let now = at("2026-11-22T10:00:01Z");
+        let five = verdict("ConfigMap", Ruling::Deny, "5");
+        let mut bob = five.clone();
+        bob.user.name = "bob".to_owned();
+        let ids = [
+            Record::of(&five, &seen("a"), now).id,
+            Record::of(&verdict("ConfigMap", Ruling::Deny, "6"), &seen("a"), now).id,
+            Record::of(&bob, &seen("a"), now).id,
+            Record::of(&five, &seen("a"), at("2026-11-22T10:01:01Z")).id,
+        ];
+        for (n, id) in ids.iter().enumerate() {
+            assert!(!ids[..n].contains(id), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_leaves_no_value() {
+        let record =
+            Record::of(&verdict("Secret", Ruling::Deny, "aHVudGVyMg=="), &seen("a"), at("2026-11-22T10:00:01Z"));
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(!json.contains("aHVudGVyMg=="), "{json}");
+        assert!(json.contains(r#""path":"data""#), "{json}");
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let record = Record::of(&verdict("ConfigMap", Ruling::Warn, "5"), &seen("a"), at("2026-11-22T10:00:01Z"));
+        let json = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
+        assert!(json.contains(r#""ruling":"Warn""#) && json.contains(r#""class":"drifts""#), "{json}");
+    }
+}
