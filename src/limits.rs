@@ -34,6 +34,18 @@ pub const BLAME_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Longest that one fetch of a source may take before its process is ended.
 pub const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// Longest first fetch of a source, which brings its whole history; it may not be silent for [`FETCH_TIME_MAX`].
+pub const CLONE_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Most bytes that one fetch may bring: a server that sends without end must not fill our disk.
+pub const PACK_BYTES_MAX: usize = 4 * 1024 * MIB;
+
+/// Longest answer of our own child process that is read: one line with a commit or an error, and its progress.
+pub const ANSWER_BYTES_MAX: u64 = 64 * KIB as u64;
+
+/// Longest wait after Git has failed again and again, before a refused write or the interval may ask it once more.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
 /// Fetches that refused writes may cause per source before they must wait for the budget to fill again.
 pub const FETCH_BUDGET: u32 = 10;
 
@@ -56,6 +68,23 @@ pub const FILE_BYTES_MAX: usize = 16 * MIB;
 
 /// Files that one source may hold under its path.
 pub const FILES_MAX: usize = 200_000;
+
+/// Entries of Git trees that are walked for one commit: trees may name one another without end (a Git bomb).
+pub const TREE_ENTRIES_MAX: usize = 2_000_000;
+
+/// Heads of one source that are remembered, whatever its `maxLag`.
+pub const HEADS_MAX: usize = 1_000;
+
+/// Commits through which one line is followed to find its author.
+pub const BLAME_COMMITS_MAX: usize = 1_000_000;
+
+/// Lines whose authors are kept in memory, and histories that are walked at once.
+pub const BLAMES_KEPT: usize = 4_096;
+/// See [`BLAMES_KEPT`].
+pub const BLAMES_AT_ONCE: usize = 2;
+
+/// Lines of a CODEOWNERS file that count; GitHub reads 3 MB.
+pub const OWNER_RULES_MAX: usize = 20_000;
 
 /// Objects that one source may declare.
 pub const OBJECTS_PER_SOURCE_MAX: usize = 200_000;
