@@ -2,6 +2,7 @@
 # Brings the programs of a real control plane and prints the folder they lie in.
 #
 #   tests/testbed/build.sh [PROGRAM…]      default: etcd kube-apiserver kube-controller-manager kubectl
+#   tests/testbed/build.sh --check         builds nothing: exit code 0 when all of them are there
 #
 # They are built from their Go modules, pinned by go.mod and go.sum beside this script, into
 # ${XDG_CACHE_HOME:-~/.cache}/landfast/testbed/<version>/, once a machine. With KUBEBUILDER_ASSETS set, what
@@ -81,6 +82,11 @@ build() {
     say "  $name: done in $((SECONDS - started)) s"
 }
 
+check=
+if [ "${1:-}" = --check ]; then
+    check=yes
+    shift
+fi
 wanted=("$@")
 [ ${#wanted[@]} -gt 0 ] || wanted=(etcd kube-apiserver kube-controller-manager kubectl)
 
@@ -93,6 +99,8 @@ for name in "${wanted[@]}"; do
     }
     built "$name" "$package" || missing+=("$name")
 done
+
+[ -z "$check" ] || exit $((${#missing[@]} > 0))
 
 if [ ${#missing[@]} -gt 0 ]; then
     if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
