@@ -29,7 +29,7 @@ pub(crate) enum ListRelation {
 }
 
 /// An object's type.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct MapType {
     pub(crate) atomic: bool,
     /// Whether members without a schema are kept.
@@ -58,9 +58,9 @@ pub(crate) enum MemberDefault {
 }
 
 impl MapType {
-    pub(crate) fn new(mut members: Vec<(Box<str>, Member)>) -> Self {
+    pub(crate) fn new(mut members: Vec<(Box<str>, Member)>, atomic: bool, open: bool, any: Option<Member>) -> Self {
         members.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { members: members.into(), ..Self::default() }
+        Self { atomic, open, members: members.into(), any }
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Member> {

@@ -1,10 +1,420 @@
-//! What are the built-in kinds? The embedded table, loaded once.
+//! What are the built-in kinds? The embedded table, read once.
+//!
+//! `builtin.json` is written by `tests/testbed/builtin`, from the API server's own OpenAPI v3, its Go types and its defaulting
+//! functions; it states the version of Kubernetes. No server is asked.
+//!
+//! A type is a word (a scalar, or `deduced`), a list (`list` or `set`: the item's type; `keys`: each key with the schema's
+//! default) or an object (`of`: the OpenAPI definition; `members`; `any`: what a member is that is not named; `atomic`). A
+//! member is its type's number, its [`Zero`] (`a`bsent, `v`alue, `w`ritten) and its default: nothing, `"is"` and the value, or
+//! `"depends"`.
 
-use crate::drift::schema::Schemas;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
+use crate::drift::path::{FieldPath, Segment};
+use crate::drift::schema::{KindInfo, ListKey, Meaning, Over, Root, Schemas, VersionInfo, Zero};
+
+static BUILTIN: LazyLock<Schemas> = LazyLock::new(|| {
+    let table: Table = serde_json::from_str(include_str!("builtin.json"))
+        .expect("the embedded table is written by a program and read by the tests");
+    table.schemas()
+});
 
 impl Schemas {
     /// The embedded table of the built-in kinds.
     pub fn builtin() -> Self {
-        Self::default()
+        BUILTIN.clone()
+    }
+}
+
+#[derive(Deserialize)]
+struct Table {
+    #[serde(borrow)]
+    types: Vec<TypeRow<'static>>,
+    #[serde(borrow)]
+    kinds: Vec<KindRow<'static>>,
+}
+
+#[derive(Deserialize)]
+struct KindRow<'t> {
+    group: &'t str,
+    kind: &'t str,
+    resource: &'t str,
+    namespaced: bool,
+    #[serde(borrow)]
+    versions: Vec<VersionRow<'t>>,
+}
+
+#[derive(Deserialize)]
+struct VersionRow<'t> {
+    version: &'t str,
+    r#type: u32,
+    #[serde(default)]
+    status: bool,
+    #[serde(default)]
+    scale: bool,
+}
+
+enum TypeRow<'t> {
+    Word(&'t str),
+    Structure(Structure<'t>),
+}
+
+#[derive(Deserialize)]
+struct Structure<'t> {
+    list: Option<u32>,
+    set: Option<u32>,
+    #[serde(borrow, default)]
+    keys: Vec<KeyRow<'t>>,
+    of: Option<&'t str>,
+    #[serde(default)]
+    atomic: bool,
+    #[serde(borrow)]
+    any: Option<MemberRow<'t>>,
+    #[serde(borrow, default)]
+    members: Members<'t>,
+}
+
+#[derive(Default)]
+struct Members<'t>(Vec<(&'t str, MemberRow<'t>)>);
+
+struct MemberRow<'t> {
+    ty: u32,
+    zero: Zero,
+    default: DefaultRow<'t>,
+}
+
+enum DefaultRow<'t> {
+    None,
+    Is(&'t str),
+    Depends,
+}
+
+struct KeyRow<'t> {
+    name: &'t str,
+    default: Option<&'t str>,
+}
+
+impl Table {
+    fn schemas(self) -> Schemas {
+        let mut arena = Arena::new();
+        for (number, row) in self.types.iter().enumerate().skip(1) {
+            let id = arena.add(row.compile());
+            debug_assert_eq!(id.0 as usize, number);
+            if let TypeRow::Structure(Structure { of: Some(name), .. }) = row {
+                arena.define(name, id);
+            }
+        }
+        let arena = Arc::new(arena);
+        let kinds = self.kinds.iter().map(|row| (row.info(), row.roots(&arena))).collect();
+        Schemas::default().with(kinds, Over::Kind)
+    }
+}
+
+impl KindRow<'_> {
+    fn info(&self) -> KindInfo {
+        KindInfo {
+            group: self.group.to_owned(),
+            kind: self.kind.to_owned(),
+            resource: self.resource.to_owned(),
+            namespaced: self.namespaced,
+            versions: self.versions.iter().map(VersionRow::info).collect(),
+            served: true,
+        }
+    }
+
+    fn roots(&self, arena: &Arc<Arena>) -> Vec<Root> {
+        let root = |row: &VersionRow<'_>| Root {
+            version: row.version.into(),
+            arena: Arc::clone(arena),
+            ty: TypeId(row.r#type),
+        };
+        self.versions.iter().map(root).collect()
+    }
+}
+
+impl VersionRow<'_> {
+    fn info(&self) -> VersionInfo {
+        // Every built-in kind that scales has its replicas there.
+        let replicas = || FieldPath(vec![Segment::Field("spec".into()), Segment::Field("replicas".into())]);
+        VersionInfo { version: self.version.to_owned(), status: self.status, scale: self.scale.then(replicas) }
+    }
+}
+
+impl TypeRow<'_> {
+    fn compile(&self) -> Type {
+        match self {
+            TypeRow::Word("deduced") => Type::Deduced,
+            TypeRow::Word(word) => Type::Scalar(meaning(word)),
+            TypeRow::Structure(structure) => structure.compile(),
+        }
+    }
+}
+
+fn meaning(word: &str) -> Meaning {
+    match word {
+        "quantity" => Meaning::Quantity,
+        "intOrString" => Meaning::IntOrString,
+        "time" => Meaning::Time,
+        "microTime" => Meaning::MicroTime,
+        "duration" => Meaning::Duration,
+        "bytes" => Meaning::Bytes,
+        _ => Meaning::Plain,
+    }
+}
+
+impl Structure<'_> {
+    fn compile(&self) -> Type {
+        if let Some(item) = self.set {
+            return Type::List { relation: ListRelation::Set, item: TypeId(item) };
+        }
+        let Some(item) = self.list else {
+            let members = self.members.0.iter().map(|(name, row)| ((*name).into(), row.compile())).collect();
+            let any = self.any.as_ref().map(MemberRow::compile);
+            let open = any.as_ref().is_some_and(|any| any.ty == Arena::DEDUCED);
+            return Type::Map(MapType::new(members, self.atomic, open, any));
+        };
+        let relation = if self.keys.is_empty() {
+            ListRelation::Atomic
+        } else {
+            ListRelation::Keyed(self.keys.iter().map(KeyRow::compile).collect())
+        };
+        Type::List { relation, item: TypeId(item) }
+    }
+}
+
+impl MemberRow<'_> {
+    fn compile(&self) -> Member {
+        let default = match self.default {
+            DefaultRow::None => MemberDefault::None,
+            DefaultRow::Is(json) => MemberDefault::Value(json.into()),
+            DefaultRow::Depends => MemberDefault::Depends,
+        };
+        Member { ty: TypeId(self.ty), zero: self.zero, default, nullable: false }
+    }
+}
+
+impl KeyRow<'_> {
+    fn compile(&self) -> ListKey {
+        ListKey { name: self.name.into(), default: self.default.map(Into::into) }
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for TypeRow<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = TypeRow<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word or an object")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, word: &'de str) -> Result<Self::Value, E> {
+                Ok(TypeRow::Word(word))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                Structure::deserialize(MapAccessDeserializer::new(map)).map(TypeRow::Structure)
+            }
+        }
+        deserializer.deserialize_any(Row)
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for Members<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rows;
+        impl<'de> Visitor<'de> for Rows {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("members by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Rows)
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for MemberRow<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = MemberRow<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type, what zero means, and a default")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let missing = || A::Error::custom("a member has at least two parts");
+                let ty = seq.next_element()?.ok_or_else(missing)?;
+                let zero = match seq.next_element::<&str>()?.ok_or_else(missing)? {
+                    "a" => Zero::Absent,
+                    "v" => Zero::Value,
+                    "w" => Zero::Written,
+                    _ => Zero::Unknown,
+                };
+                let default = match seq.next_element::<&str>()? {
+                    None => DefaultRow::None,
+                    Some("is") => DefaultRow::Is(seq.next_element::<&RawValue>()?.ok_or_else(missing)?.get()),
+                    Some(_) => DefaultRow::Depends,
+                };
+                Ok(MemberRow { ty, zero, default })
+            }
+        }
+        deserializer.deserialize_seq(Row)
+    }
+}
+
+impl<'de: 't, 't> Deserialize<'de> for KeyRow<'t> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = KeyRow<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key and perhaps its default")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let name = seq.next_element()?.ok_or_else(|| A::Error::custom("a key has a name"))?;
+                let default = seq.next_element::<&RawValue>()?.map(RawValue::get);
+                Ok(KeyRow { name, default })
+            }
+        }
+        deserializer.deserialize_seq(Row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::drift::schema::{MapRef, Meaning, MemberRef, Relation, SchemaRef, Schemas, Shape, Zero};
+
+    fn map(schema: SchemaRef<'_>) -> MapRef<'_> {
+        match schema.shape() {
+            Shape::Map(map) => map,
+            other => panic!("{other:?} is no map"),
+        }
+    }
+
+    /// The member at a dotted path; lists are stepped into.
+    fn at<'s>(schema: SchemaRef<'s>, path: &str) -> MemberRef<'s> {
+        let mut steps = path.split('.');
+        let mut member = map(schema).member(steps.next().unwrap()).unwrap();
+        for step in steps {
+            let inner = match member.schema.shape() {
+                Shape::List { item, .. } => item,
+                _ => member.schema,
+            };
+            member = map(inner).member(step).unwrap_or_else(|| panic!("no {step} in {path}"));
+        }
+        member
+    }
+
+    fn keys(member: MemberRef<'_>) -> Vec<(String, Option<String>)> {
+        let Shape::List { relation: Relation::Keyed(keys), .. } = member.schema.shape() else {
+            panic!("{:?} has no keys", member.schema.shape());
+        };
+        keys.iter().map(|key| (key.name.to_string(), key.default.as_deref().map(str::to_owned))).collect()
+    }
+
+    fn key(name: &str, default: Option<&str>) -> (String, Option<String>) {
+        (name.to_owned(), default.map(str::to_owned))
+    }
+
+    const POD: &str = "spec.template.spec.";
+
+    #[test]
+    fn lists_are_keyed_by_their_map_keys() {
+        let schemas = Schemas::builtin();
+        let service = schemas.schema("", "v1", "Service").unwrap();
+        assert_eq!(keys(at(service, "spec.ports")), [key("port", Some("0")), key("protocol", Some("\"TCP\""))]);
+        let deployment = schemas.schema("apps", "v1", "Deployment").unwrap();
+        let of = |path: &str| keys(at(deployment, &format!("{POD}{path}")));
+        assert_eq!(of("containers"), [key("name", Some("\"\""))]);
+        assert_eq!(of("containers.ports"), [key("containerPort", Some("0")), key("protocol", Some("\"TCP\""))]);
+        assert_eq!(
+            of("topologySpreadConstraints"),
+            [key("topologyKey", Some("\"\"")), key("whenUnsatisfiable", Some("\"\""))]
+        );
+        let finalizers = at(deployment, "metadata.finalizers").schema.shape();
+        assert!(matches!(finalizers, Shape::List { relation: Relation::Set, .. }));
+        let args = at(deployment, &format!("{POD}containers.args")).schema.shape();
+        assert!(matches!(args, Shape::List { relation: Relation::Atomic, .. }));
+        assert!(map(at(deployment, "spec.selector").schema).atomic());
+    }
+
+    #[test]
+    fn scalars_mean_what_their_go_type_makes_of_them() {
+        let schemas = Schemas::builtin();
+        let deployment = schemas.schema("apps", "v1", "Deployment").unwrap();
+        let of = |path: &str| match at(deployment, path).schema.shape() {
+            Shape::Scalar(meaning) => meaning,
+            other => panic!("{other:?} is no scalar"),
+        };
+        assert_eq!(of(&format!("{POD}containers.resources.limits.cpu")), Meaning::Quantity);
+        assert_eq!(of("spec.strategy.rollingUpdate.maxSurge"), Meaning::IntOrString);
+        assert_eq!(of("metadata.creationTimestamp"), Meaning::Time);
+        let lease = schemas.schema("coordination.k8s.io", "v1", "Lease").unwrap();
+        assert!(matches!(at(lease, "spec.renewTime").schema.shape(), Shape::Scalar(Meaning::MicroTime)));
+        let secret = schemas.schema("", "v1", "Secret").unwrap();
+        assert!(matches!(at(secret, "data.any").schema.shape(), Shape::Scalar(Meaning::Bytes)));
+    }
+
+    #[test]
+    fn zero_is_a_value_behind_a_pointer_only() {
+        let schemas = Schemas::builtin();
+        let deployment = schemas.schema("apps", "v1", "Deployment").unwrap();
+        let of = |path: &str| at(deployment, &format!("{POD}{path}")).zero;
+        assert_eq!(of("hostNetwork"), Zero::Absent);
+        assert_eq!(of("automountServiceAccountToken"), Zero::Value);
+        assert_eq!(of("volumes.emptyDir"), Zero::Value);
+        assert_eq!(of("containers.resources"), Zero::Written);
+        assert_eq!(of("containers.name"), Zero::Written);
+        assert_eq!(of("nodeSelector"), Zero::Absent);
+    }
+
+    #[test]
+    fn a_member_that_no_schema_has_is_none() {
+        let schemas = Schemas::builtin();
+        let service = schemas.schema("", "v1", "Service").unwrap();
+        assert!(map(service).member("spek").is_none());
+        assert!(map(at(service, "metadata.labels").schema).member("anything").is_some());
+    }
+
+    #[test]
+    fn kinds_are_found_by_name_and_by_resource() {
+        let schemas = Schemas::builtin();
+        let deployment = schemas.kind("apps", "Deployment").unwrap();
+        assert!(deployment.namespaced && deployment.served);
+        assert_eq!(schemas.kind_of_resource("apps", "deployments").unwrap().kind, "Deployment");
+        assert!(deployment.versions[0].status && deployment.versions[0].scale.is_some());
+        let autoscaler = schemas.kind("autoscaling", "HorizontalPodAutoscaler").unwrap();
+        assert_eq!(autoscaler.versions.iter().map(|own| own.version.as_str()).collect::<Vec<_>>(), ["v2", "v1"]);
+        assert!(schemas.kind("apps", "Service").is_none());
+        assert!(!schemas.kind("", "Namespace").unwrap().namespaced);
+    }
+
+    #[test]
+    fn a_schema_of_schemas_refers_to_itself() {
+        let schemas = Schemas::builtin();
+        let crd = schemas.schema("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
+        let deep = format!("spec.versions.schema.openAPIV3Schema{}", ".properties.x".repeat(100));
+        assert!(map(at(crd, &deep).schema).member("x-kubernetes-list-type").is_some());
     }
 }
