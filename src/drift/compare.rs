@@ -1,10 +1,18 @@
 //! What differs between what Git declares and an object? The answer of a forced server-side apply, in memory.
 //!
-//! Total: any two documents get an answer. Recursion is bounded by the documents' own depth bound.
+//! Total: any two documents get an answer. Recursion is bounded by the documents' own depth bound. Only declared fields are
+//! looked at; what a write does beside them is [`undeclared`](crate::drift::undeclared)'s.
 
-use crate::drift::document::Document;
-use crate::drift::path::FieldPath;
-use crate::drift::schema::SchemaRef;
+use crate::drift::document::{At, Document, Value};
+use crate::drift::items::{Match, aligned, matches, segment};
+use crate::drift::path::{FieldPath, Segment};
+use crate::drift::schema::{Default, Relation, SchemaRef, Schemas};
+use crate::drift::secret::{Folded, is_secret};
+use crate::drift::slot::{Fields, Form, Slot, Type};
+use crate::drift::value::{Answer, Members, equal};
+use crate::drift::whole::same;
+
+pub use crate::drift::undeclared::{Undeclared, undeclared};
 
 /// How a declared path of an object disagrees with its declaration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,45 +30,420 @@ pub enum Kind {
 /// One declared path at which an object does not, or may not, agree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where.
+    /// Where: of what is missing as a whole, its top.
     pub path: FieldPath,
     /// How.
     pub kind: Kind,
-    /// Git's value as compact JSON; absent where Git declares that there be none.
+    /// Git's value as compact JSON. Of a reordered list: its declared items' keys, in Git's order.
     pub declared: Option<String>,
-    /// The object's value as compact JSON; absent where it has none.
+    /// The object's value as compact JSON; absent where it has none. Of duplicates of one declared item: all of them. Of a
+    /// reordered list: its declared items' keys, in the object's order.
     pub live: Option<String>,
     /// The node of the declaration's document that says so, for its line.
     pub node: usize,
 }
 
+/// What must be known of a kind to compare its objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Typing<'s> {
+    /// How its parts merge; `None` where nothing types it: then it is deduced as structured-merge-diff deduces it.
+    pub schema: Option<SchemaRef<'s>>,
+    /// How any object's metadata merges; needed only where nothing types the kind.
+    pub metadata: Option<SchemaRef<'s>>,
+    /// What becomes of `status`.
+    pub status: Status,
+}
+
+/// What becomes of a kind's `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is a subresource: writes to the main resource leave it alone, and it is not compared.
+    Apart,
+    /// It is a field like any other.
+    Field,
+}
+
+impl<'s> Typing<'s> {
+    /// What these schemas know of a version of a kind. Where they know nothing, `status` is not compared.
+    pub fn of(schemas: &'s Schemas, group: &str, version: &str, kind: &str) -> Self {
+        let info = schemas.kind(group, kind);
+        let own = info.and_then(|info| info.versions.iter().find(|known| known.version == version));
+        let status = if own.is_some_and(|own| !own.status) { Status::Field } else { Status::Apart };
+        let typed = schemas.schema("", "v1", "ConfigMap").map(|schema| Slot::of(Type::Schema(schema)).form());
+        let metadata = match typed {
+            Some(Form::Map(fields)) => fields.slot("metadata"),
+            Some(Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) | Form::Deduced) | None => None,
+        };
+        let metadata = metadata.and_then(|slot| match slot.kind {
+            Type::Schema(schema) => Some(schema),
+            Type::Deduced | Type::Finalizers | Type::Metadata => None,
+        });
+        Self { schema: schemas.schema(group, version, kind), metadata, status }
+    }
+
+    /// Nothing is known of the kind.
+    pub fn deduced() -> Self {
+        Self { schema: None, metadata: None, status: Status::Apart }
+    }
+
+    /// The members of the whole object.
+    pub(crate) fn root(self) -> Fields<'s> {
+        let form = self.schema.map(|schema| Slot::of(Type::Schema(schema)).form());
+        match form {
+            Some(Form::Map(fields) | Form::WholeMap(fields)) => fields,
+            Some(Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::Deduced) | None => Fields::Deduced,
+        }
+    }
+
+    /// The place of a member of the whole object; `None` where it is never compared, or no schema knows it.
+    pub(crate) fn member(self, name: &str) -> Option<Slot<'s>> {
+        match (name, self.status) {
+            ("apiVersion" | "kind", _) | ("status", Status::Apart) => None,
+            ("metadata", _) => Some(self.metadata_slot()),
+            (_, Status::Apart | Status::Field) => self.root().slot(name),
+        }
+    }
+
+    pub(crate) fn metadata_slot(self) -> Slot<'s> {
+        let own = self.root().slot("metadata").filter(|slot| matches!(slot.form(), Form::Map(_)));
+        own.unwrap_or_else(|| Slot::of(self.metadata.map_or(Type::Metadata, Type::Schema)))
+    }
+}
+
+/// Whether the server alone writes this member of `metadata`, or it is the object's identity.
+pub(crate) fn is_server_owned(name: &str) -> bool {
+    matches!(
+        name,
+        "name"
+            | "namespace"
+            | "uid"
+            | "resourceVersion"
+            | "generation"
+            | "creationTimestamp"
+            | "deletionTimestamp"
+            | "deletionGracePeriodSeconds"
+            | "selfLink"
+            | "managedFields"
+    )
+}
+
 /// Compares a declaration with an object, both in the same version. Empty: they agree.
 ///
-/// `schema` is `None` where nothing types the kind; then the shape is deduced as structured-merge-diff deduces it.
 /// `declared` must be a declaration as [`Declared::json`](crate::drift::declared::Declared) holds it.
-pub fn compare(schema: Option<SchemaRef<'_>>, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
-    let _ = (schema, declared, object);
-    todo!()
+pub fn compare(typing: Typing<'_>, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
+    let mut walk = Walk { found: Vec::new() };
+    let secret = is_secret(declared.root()).then(|| Folded::of(declared.root()));
+    let mut lives = Members::of(object.root());
+    for child in declared.root().children() {
+        let name = child.key();
+        let trail = Trail { up: None, step: Step::Field(name) };
+        match (&secret, name) {
+            (Some(folded), "data" | "stringData") => walk.secret(*folded, child, Folded::of(object.root())),
+            (_, "metadata") => walk.metadata(typing, child, lives.find(name), &trail),
+            _ => {
+                if let Some(slot) = typing.member(name) {
+                    walk.value(slot, child, lives.find(name), &trail);
+                }
+            }
+        }
+    }
+    walk.found
 }
 
-/// One path that Git does not declare and that a write changes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Undeclared {
-    /// Where: the highest changed path of which no part is declared.
-    pub path: FieldPath,
-    /// Value before, as compact JSON.
-    pub before: Option<String>,
-    /// Value after, as compact JSON.
-    pub after: Option<String>,
+/// The way down to where the walk is; a path is made of it only where something differs.
+pub(crate) struct Trail<'t> {
+    pub(crate) up: Option<&'t Trail<'t>>,
+    pub(crate) step: Step<'t>,
 }
 
-/// Finds what changes from `before` to `after` outside the declared paths. Server-owned metadata and `status` do not count.
-pub fn undeclared(
-    schema: Option<SchemaRef<'_>>,
-    declared: &Document<'_>,
-    before: &Document<'_>,
-    after: &Document<'_>,
-) -> Vec<Undeclared> {
-    let _ = (schema, declared, before, after);
-    todo!()
+/// One step down.
+pub(crate) enum Step<'t> {
+    Field(&'t str),
+    Item { relation: Relation<'t>, position: usize, item: At<'t, 't> },
+}
+
+impl Trail<'_> {
+    pub(crate) fn path(&self) -> FieldPath {
+        let mut segments = Vec::new();
+        let mut next = Some(self);
+        while let Some(trail) = next {
+            segments.push(match trail.step {
+                Step::Field(name) => Segment::Field(name.into()),
+                Step::Item { relation, position, item } => segment(relation, position, item),
+            });
+            next = trail.up;
+        }
+        segments.reverse();
+        FieldPath(segments)
+    }
+}
+
+/// Goes down a declaration beside an object.
+struct Walk {
+    found: Vec<Difference>,
+}
+
+impl Walk {
+    fn report(&mut self, trail: &Trail<'_>, kind: Kind, declared: At<'_, '_>, live: Option<String>) {
+        let node = declared.index();
+        self.found.push(Difference { path: trail.path(), kind, declared: Some(declared.to_json()), live, node });
+    }
+
+    /// Compares as one value.
+    fn leaf(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
+        let kind = match same(slot, Some(declared), live) {
+            Answer::Same => return,
+            Answer::Unknown => Kind::Unknown,
+            Answer::Differs if live.is_none() => Kind::Missing,
+            Answer::Differs => Kind::Changed,
+        };
+        self.report(trail, kind, declared, live.map(At::to_json));
+    }
+
+    fn value(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
+        match (slot.form(), declared.value()) {
+            (Form::Map(fields), Value::Object) => self.container(slot, Inside::Map(fields), declared, live, trail),
+            (Form::Deduced, Value::Object) => {
+                self.container(slot, Inside::Map(Fields::Deduced), declared, live, trail);
+            }
+            (Form::List(relation, item), Value::Array) => {
+                self.container(slot, Inside::List(relation, item), declared, live, trail);
+            }
+            // A declared null leaves a merged container alone, unless that is empty.
+            (Form::Map(_) | Form::Deduced, Value::Null) if live.is_some_and(|live| is_filled(live, &Value::Object)) => {
+            }
+            (Form::List(..), Value::Null) if live.is_some_and(|live| is_filled(live, &Value::Array)) => {}
+            _ => self.leaf(slot, declared, live, trail),
+        }
+    }
+
+    /// Compares what merges with what is there.
+    fn container(
+        &mut self,
+        slot: Slot<'_>,
+        inside: Inside<'_>,
+        declared: At<'_, '_>,
+        live: Option<At<'_, '_>>,
+        trail: &Trail<'_>,
+    ) {
+        if let Some(live) = live.filter(|live| live.value() == declared.value()) {
+            return self.within(inside, declared, live, trail);
+        }
+        // Where the object has none, what the server puts there is merged with.
+        if let (None, Default::Value(json)) = (slot.present(live), slot.default) {
+            let default = Document::parse_value(json.as_bytes());
+            if let Ok(default) = default.as_ref().map(Document::root)
+                && default.value() == declared.value()
+                && !default.is_leaf()
+            {
+                return self.within(inside, declared, default, trail);
+            }
+        }
+        self.leaf(slot, declared, live, trail);
+    }
+
+    fn within(&mut self, inside: Inside<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
+        match inside {
+            Inside::Map(fields) => self.members(fields, declared, live, trail),
+            Inside::List(relation, item) => self.items(relation, item, declared, live, trail),
+        }
+    }
+
+    fn members(&mut self, fields: Fields<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
+        let mut lives = Members::of(live);
+        for child in declared.children() {
+            self.member(fields.slot(child.key()), child, lives.find(child.key()), trail);
+        }
+    }
+
+    fn member(&mut self, slot: Option<Slot<'_>>, declared: At<'_, '_>, live: Option<At<'_, '_>>, up: &Trail<'_>) {
+        let trail = Trail { up: Some(up), step: Step::Field(declared.key()) };
+        match (slot, live) {
+            (Some(slot), live) => self.value(slot, declared, live, &trail),
+            // The server drops what its schema does not know; where it stands nevertheless, the schema is not the server's.
+            (None, None) => {}
+            (None, Some(live)) if equal(declared, live) => {}
+            (None, Some(live)) => self.report(&trail, Kind::Unknown, declared, Some(live.to_json())),
+        }
+    }
+
+    fn metadata(&mut self, typing: Typing<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
+        let Form::Map(fields) = typing.metadata_slot().form() else {
+            return;
+        };
+        let none = Document::default();
+        let mut lives = Members::of(live.unwrap_or(none.root()));
+        for child in declared.children().filter(|child| !is_server_owned(child.key())) {
+            self.member(fields.slot(child.key()), child, lives.find(child.key()), trail);
+        }
+    }
+
+    fn items(
+        &mut self,
+        relation: Relation<'_>,
+        item: Slot<'_>,
+        declared: At<'_, '_>,
+        live: At<'_, '_>,
+        up: &Trail<'_>,
+    ) {
+        let step = |position, item| Step::Item { relation, position, item };
+        if aligned(relation, declared, live) {
+            for (position, (own, twin)) in declared.children().zip(live.children()).enumerate() {
+                self.value(item, own, Some(twin), &Trail { up: Some(up), step: step(position, own) });
+            }
+            return;
+        }
+        let (matches, reordered) = matches(relation, declared, live);
+        for (position, found) in matches.into_iter().enumerate() {
+            match found {
+                Match::Missing(own) => {
+                    let trail = Trail { up: Some(up), step: step(position, own) };
+                    self.report(&trail, Kind::Missing, own, None);
+                }
+                Match::Several(own, twins) => {
+                    let trail = Trail { up: Some(up), step: step(position, own) };
+                    let twins = twins.into_iter().map(At::to_json).collect::<Vec<_>>();
+                    self.report(&trail, Kind::Changed, own, Some(format!("[{}]", twins.join(","))));
+                }
+                Match::Pair(own, twin) => {
+                    self.value(item, own, Some(twin), &Trail { up: Some(up), step: step(position, own) });
+                }
+            }
+        }
+        if let Some(order) = reordered {
+            let (declared_order, live) = (Some(order.declared), Some(order.live));
+            let (path, node) = (up.path(), declared.index());
+            self.found.push(Difference { path, kind: Kind::Reordered, declared: declared_order, live, node });
+        }
+    }
+
+    /// Compares a Secret's values, `stringData` folded into `data`.
+    fn secret(&mut self, declared: Folded<'_, '_>, part: At<'_, '_>, live: Folded<'_, '_>) {
+        let top = Trail { up: None, step: Step::Field("data") };
+        for child in part.children().filter(|child| !declared.is_overridden(*child)) {
+            let name = child.key();
+            if declared.agrees(live, name) {
+                continue;
+            }
+            let kind = if live.holds(name) { Kind::Changed } else { Kind::Missing };
+            let path = Trail { up: Some(&top), step: Step::Field(name) }.path();
+            let (declared, live) = (declared.json(name), live.json(name));
+            self.found.push(Difference { path, kind, declared, live, node: child.index() });
+        }
+    }
+}
+
+/// What a container holds.
+#[derive(Clone, Copy)]
+enum Inside<'s> {
+    Map(Fields<'s>),
+    List(Relation<'s>, Slot<'s>),
+}
+
+/// Whether a container of that type stands here and is not empty.
+fn is_filled(at: At<'_, '_>, container: &Value<'_>) -> bool {
+    at.value() == container && !at.is_leaf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn document(json: &str) -> Document<'_> {
+        Document::parse(json.as_bytes()).expect("an object")
+    }
+
+    fn paths(typing: Typing<'_>, declared: &str, live: &str) -> Vec<String> {
+        let found = compare(typing, &document(declared), &document(live));
+        found.into_iter().map(|difference| format!("{:?} {}", difference.kind, difference.path)).collect()
+    }
+
+    #[test]
+    fn only_declared_fields_count() {
+        let declared = r#"{"kind":"X","metadata":{"name":"a","labels":{"x":"1"}},"spec":{"size":1,"list":[1,2]}}"#;
+        let live = r#"{"kind":"X","metadata":{"name":"b","uid":"u","labels":{"x":"1","y":"2"}},"spec":{"list":[1,2],"size":1.0,"more":1},"status":{}}"#;
+        assert_eq!(paths(Typing::deduced(), declared, live), [""; 0]);
+        let live = r#"{"metadata":{"labels":{"x":"2"}},"spec":{"list":[2,1],"size":"1"}}"#;
+        assert_eq!(
+            paths(Typing::deduced(), declared, live),
+            ["Changed metadata.labels.x", "Changed spec.size", "Changed spec.list"]
+        );
+    }
+
+    #[test]
+    fn a_missing_subtree_is_told_once() {
+        let declared = r#"{"spec":{"a":{"b":{"c":1,"d":2}}}}"#;
+        assert_eq!(paths(Typing::deduced(), declared, r#"{"spec":{}}"#), ["Missing spec.a"]);
+        assert_eq!(paths(Typing::deduced(), declared, "{}"), ["Missing spec"]);
+    }
+
+    #[test]
+    fn finalizers_of_any_kind_are_a_set() {
+        let declared = r#"{"metadata":{"finalizers":["a","b"]}}"#;
+        let finalizers =
+            |live: &str| paths(Typing::deduced(), declared, &format!("{{\"metadata\":{{\"finalizers\":{live}}}}}"));
+        assert_eq!(finalizers(r#"["x","a","y","b"]"#), [""; 0]);
+        assert_eq!(finalizers(r#"["b","a"]"#), ["Reordered metadata.finalizers"]);
+        assert_eq!(finalizers(r#"["b"]"#), ["Missing metadata.finalizers[=\"a\"]"]);
+        assert_eq!(finalizers(r#"["a","b","a"]"#), ["Changed metadata.finalizers[=\"a\"]"]);
+    }
+
+    #[test]
+    fn a_node_finds_its_line() {
+        let declared = document(r#"{"spec":{"a":1,"b":2}}"#);
+        let found = compare(Typing::deduced(), &declared, &document(r#"{"spec":{"a":1,"b":3}}"#));
+        assert_eq!(found.iter().map(|difference| difference.node).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn large_maps_are_not_quadratic() {
+        let large = |last: usize| {
+            let members = (0..50_000).rev().map(|key| format!("\"k{key}\":\"v\"")).collect::<Vec<_>>();
+            format!("{{\"data\":{{{},\"last\":\"{last}\"}}}}", members.join(","))
+        };
+        let forward = large(1);
+        let members = (0..50_000).map(|key| format!("\"k{key}\":\"v\"")).collect::<Vec<_>>();
+        let backward = format!("{{\"data\":{{{},\"last\":\"2\"}}}}", members.join(","));
+        assert_eq!(paths(Typing::deduced(), &forward, &backward), ["Changed data.last"]);
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            (-2_i64..3).prop_map(Into::into),
+            "[a-c]{0,2}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::btree_map("[a-d]", inner, 0..4)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    fn object() -> impl Strategy<Value = String> {
+        proptest::collection::btree_map("(spec|data|metadata|[a-d])", json(), 0..5).prop_map(|map| {
+            let map: serde_json::Map<_, _> = map.into_iter().collect();
+            serde_json::Value::from(map).to_string()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_agrees_with_itself(text in object()) {
+            let document = document(&text);
+            prop_assert_eq!(compare(Typing::deduced(), &document, &document), vec![]);
+            prop_assert_eq!(undeclared(Typing::deduced(), &document, &document, &document), vec![]);
+        }
+
+        #[test]
+        fn any_two_documents_get_an_answer(declared in object(), before in object(), after in object()) {
+            let (declared, before, after) = (document(&declared), document(&before), document(&after));
+            let _ = compare(Typing::deduced(), &declared, &after);
+            let _ = undeclared(Typing::deduced(), &declared, &before, &after);
+        }
+    }
 }

@@ -128,6 +128,11 @@ impl<'d, 'j> At<'d, 'j> {
         Children { document: self.document, next: self.index + 1, end: self.node().end as usize }
     }
 
+    /// What follows this among the members or items of `parent`, whose child it is.
+    pub(crate) fn after(self, parent: At<'d, 'j>) -> Children<'d, 'j> {
+        Children { document: self.document, next: self.node().end as usize, end: parent.node().end as usize }
+    }
+
     /// Whether nothing stands within.
     pub fn is_leaf(self) -> bool {
         self.node().end as usize == self.index + 1
@@ -355,7 +360,7 @@ mod tests {
     #[test]
     fn what_is_read_is_written_again() {
         for text in [
-            r#"{}"#,
+            "{}",
             r#"{"a":null,"b":[1,-2,1.5,true,"x\n\"ü"],"c":{"d":{},"e":[[],{}]}}"#,
             r#"{"big":18446744073709551615,"small":-9223372036854775808}"#,
         ] {

@@ -211,7 +211,7 @@ fn bare(text: &str) -> Option<Scalar> {
         "false" => Some(Scalar::Bool(false)),
         _ if serde_json::from_str::<serde_json::Number>(text).is_ok() => Some(Scalar::Number(text.into())),
         // What only looks like a number is quoted, so that nobody has to know JSON's grammar.
-        _ if text.starts_with(|first: char| first == '-' || first == '+' || first == '.') => None,
+        _ if text.starts_with(['-', '+', '.']) => None,
         _ => Some(Scalar::String(text.into())),
     }
 }

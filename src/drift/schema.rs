@@ -192,6 +192,11 @@ impl<'s> MapRef<'s> {
         Some(self.refer(member))
     }
 
+    /// Whether the schema names that member; else it is one of any.
+    pub fn names(self, name: &str) -> bool {
+        self.map.named(name).is_some()
+    }
+
     /// Whether members without a schema are kept (`x-kubernetes-preserve-unknown-fields`); else the server drops them.
     pub fn open(self) -> bool {
         self.map.open

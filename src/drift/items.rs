@@ -1,0 +1,218 @@
+//! Which item of one list is which item of another? By merge key, or by value in a set; duplicates stay apart.
+
+use rustc_hash::FxHashMap;
+
+use crate::drift::document::{At, Value};
+use crate::drift::path::{Scalar, Segment};
+use crate::drift::schema::{ListKey, Relation};
+use crate::drift::slot::is_zero;
+use crate::drift::value::{canonical, equal};
+
+/// A declared item and what stands for it in the object.
+pub(crate) enum Match<'d, 'j, 'l, 'k> {
+    /// The object has none.
+    Missing(At<'d, 'j>),
+    /// The object has another number of items with this identity; told once, at the first declared one.
+    Several(At<'d, 'j>, Vec<At<'l, 'k>>),
+    /// The object has it.
+    Pair(At<'d, 'j>, At<'l, 'k>),
+}
+
+/// Whether both lists hold items of the same identities at the same positions. No allocation: the usual case.
+pub(crate) fn aligned(relation: Relation<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
+    let (mut one, mut other) = (one.children(), other.children());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(one), Some(other)) if same_identity(relation, one, other) => {}
+            (Some(_) | None, _) => return false,
+        }
+    }
+}
+
+fn same_identity(relation: Relation<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
+    match relation {
+        Relation::Atomic => false,
+        Relation::Set => equal(one, other),
+        Relation::Keyed(keys) => keys.iter().all(|key| match (value_of(key, one), value_of(key, other)) {
+            (KeyValue::Given(one), KeyValue::Given(other)) => equal(one, other),
+            (KeyValue::Given(given), KeyValue::Default(default))
+            | (KeyValue::Default(default), KeyValue::Given(given)) => is_text(given, default),
+            (KeyValue::Default(_), KeyValue::Default(_)) => true,
+            // An item without any key cannot be told apart by position alone.
+            (KeyValue::Absent, _) | (_, KeyValue::Absent) => false,
+        }),
+    }
+}
+
+/// A key of an item.
+#[derive(Clone, Copy)]
+enum KeyValue<'s, 'd, 'j> {
+    Given(At<'d, 'j>),
+    /// Not given: this stands in for it, as compact JSON.
+    Default(&'s str),
+    Absent,
+}
+
+fn value_of<'s, 'd, 'j>(key: &'s ListKey, item: At<'d, 'j>) -> KeyValue<'s, 'd, 'j> {
+    let given = item.get(&key.name).filter(|given| !given.is_null());
+    match (given, &key.default) {
+        // An empty string is what the server fills as if it were not there.
+        (Some(given), Some(default)) if is_zero(given) => KeyValue::Default(default),
+        (Some(given), _) => KeyValue::Given(given),
+        (None, Some(default)) => KeyValue::Default(default),
+        (None, None) => KeyValue::Absent,
+    }
+}
+
+/// Whether a scalar is this compact JSON, without writing it where it is a string.
+fn is_text(at: At<'_, '_>, json: &str) -> bool {
+    match at.value() {
+        Value::String(text) if !json.contains('\\') => {
+            json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(text.as_ref())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array | Value::Object => {
+            canonical(at) == json
+        }
+    }
+}
+
+/// An item's identity as text: equal for equal identities, and only for them.
+pub(crate) fn identity(relation: Relation<'_>, item: At<'_, '_>) -> String {
+    let Relation::Keyed(keys) = relation else {
+        return canonical(item);
+    };
+    if !matches!(item.value(), Value::Object) {
+        return format!("!{}", item.to_json());
+    }
+    let mut text = String::new();
+    for key in keys {
+        match value_of(key, item) {
+            KeyValue::Given(given) => text.push_str(&canonical(given)),
+            KeyValue::Default(default) => text.push_str(default),
+            KeyValue::Absent => {}
+        }
+        // Never part of compact JSON, where control characters are escaped.
+        text.push('\u{1f}');
+    }
+    text
+}
+
+/// The items of a list by identity, each with its position.
+pub(crate) type ByIdentity<'d, 'j> = FxHashMap<String, Vec<(usize, At<'d, 'j>)>>;
+
+/// Sorts a list's items by identity.
+pub(crate) fn by_identity<'d, 'j>(relation: Relation<'_>, list: At<'d, 'j>) -> ByIdentity<'d, 'j> {
+    let mut found = ByIdentity::default();
+    for (position, item) in list.children().enumerate() {
+        found.entry(identity(relation, item)).or_default().push((position, item));
+    }
+    found
+}
+
+/// Each declared item with what stands for it, in declared order, and the identities in the order of either side where the
+/// object has them in another.
+pub(crate) fn matches<'d, 'j, 'l, 'k>(
+    relation: Relation<'_>,
+    declared: At<'d, 'j>,
+    live: At<'l, 'k>,
+) -> (Vec<Match<'d, 'j, 'l, 'k>>, Option<Reordered>) {
+    let lives = by_identity(relation, live);
+    let declareds = by_identity(relation, declared);
+    let mut met: FxHashMap<String, usize> = FxHashMap::default();
+    let mut found = Vec::new();
+    let mut pairs = Vec::new();
+    for item in declared.children() {
+        let identity = identity(relation, item);
+        let twins = lives.get(&identity).map(Vec::as_slice).unwrap_or_default();
+        let occurrence = met.entry(identity.clone()).or_default();
+        *occurrence += 1;
+        let wanted = declareds.get(&identity).map_or(1, Vec::len);
+        if twins.is_empty() {
+            found.push(Match::Missing(item));
+        } else if twins.len() == wanted {
+            let (position, twin) = twins[*occurrence - 1];
+            pairs.push((position, item, twin));
+            found.push(Match::Pair(item, twin));
+        } else if *occurrence == 1 {
+            found.push(Match::Several(item, twins.iter().map(|(_, twin)| *twin).collect()));
+        }
+    }
+    if pairs.is_sorted_by_key(|(position, ..)| *position) {
+        return (found, None);
+    }
+    let wanted = pairs.iter().map(|(_, item, _)| label(relation, *item)).collect::<Vec<_>>();
+    pairs.sort_by_key(|(position, ..)| *position);
+    let standing = pairs.iter().map(|(_, item, _)| label(relation, *item)).collect::<Vec<_>>();
+    (found, Some(Reordered { declared: array(&wanted), live: array(&standing) }))
+}
+
+/// The declared items' identities in the order of either side, as compact JSON.
+pub(crate) struct Reordered {
+    pub(crate) declared: String,
+    pub(crate) live: String,
+}
+
+fn array(items: &[String]) -> String {
+    format!("[{}]", items.join(","))
+}
+
+/// What a person calls an item: its key, its keys as an object, or itself.
+fn label(relation: Relation<'_>, item: At<'_, '_>) -> String {
+    let Relation::Keyed(keys) = relation else {
+        return item.to_json();
+    };
+    let named = keys.iter().filter_map(|key| match value_of(key, item) {
+        KeyValue::Given(given) => Some((&key.name, given.to_json())),
+        KeyValue::Default(default) => Some((&key.name, default.to_owned())),
+        KeyValue::Absent => None,
+    });
+    let named = named.collect::<Vec<_>>();
+    match named.as_slice() {
+        [(_, only)] => only.clone(),
+        several => {
+            let members = several.iter().map(|(name, json)| format!("{}:{json}", serde_json::Value::from(&***name)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+    }
+}
+
+/// How a path names an item: by its keys or itself; by its position where it has no identity.
+pub(crate) fn segment(relation: Relation<'_>, position: usize, item: At<'_, '_>) -> Segment {
+    match relation {
+        Relation::Atomic => Segment::Index(position),
+        Relation::Set => scalar(item).map_or(Segment::Index(position), Segment::Item),
+        Relation::Keyed(keys) => {
+            let named = keys.iter().filter_map(|key| {
+                let scalar = match value_of(key, item) {
+                    KeyValue::Given(given) => scalar(given),
+                    KeyValue::Default(default) => serde_json::from_str(default).ok().as_ref().and_then(scalar_of),
+                    KeyValue::Absent => None,
+                };
+                scalar.map(|scalar| (key.name.clone(), scalar))
+            });
+            let named = named.collect::<Vec<_>>();
+            if named.is_empty() { Segment::Index(position) } else { Segment::Key(named) }
+        }
+    }
+}
+
+fn scalar(at: At<'_, '_>) -> Option<Scalar> {
+    match at.value() {
+        Value::Null => Some(Scalar::Null),
+        Value::Bool(value) => Some(Scalar::Bool(*value)),
+        Value::Number(_) => Some(Scalar::Number(canonical(at).into())),
+        Value::String(text) => Some(Scalar::String(text.as_ref().into())),
+        Value::Array | Value::Object => None,
+    }
+}
+
+fn scalar_of(value: &serde_json::Value) -> Option<Scalar> {
+    match value {
+        serde_json::Value::Null => Some(Scalar::Null),
+        serde_json::Value::Bool(value) => Some(Scalar::Bool(*value)),
+        serde_json::Value::Number(number) => Some(Scalar::Number(number.to_string().into())),
+        serde_json::Value::String(text) => Some(Scalar::String(text.as_str().into())),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    }
+}
