@@ -52,5 +52,6 @@ pub mod gate;
 pub mod git;
 pub mod limits;
 pub mod render;
+pub mod serve;
 pub mod store;
 pub mod yaml;

@@ -162,8 +162,55 @@ pub const EVENT_OBJECTS_MAX: usize = 4_096;
 /// Longest note of an Event (events.k8s.io/v1: 1 kB).
 pub const EVENT_NOTE_BYTES_MAX: usize = KIB;
 
+/// Longest `?timeout=` that counts (Kubernetes: `timeoutSeconds` is at most 30).
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(30);
+
+/// Reviews up to this size are decided where they were read; larger ones where they hold up no other connection.
+pub const REVIEW_BYTES_INLINE: usize = 256 * KIB;
+
+/// How often a review is decided anew after its questions were answered; an answer may raise one more question.
+pub const ROUNDS_MAX: usize = 3;
+
+/// How long a connection may stay without a request: longer than the API server's client keeps one idle (90 s, client-go), so
+/// that we are never the one who closes it under a request.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Longest head of a request.
+pub const HEAD_BYTES_MAX: usize = 64 * KIB;
+
+/// Requests at once on one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 128;
+
+/// How long the listener still accepts once it drains, while it asks its clients to close: a client that has not heard of it
+/// yet finds an open door.
+pub const DRAIN_NOTICE: Duration = Duration::from_secs(1);
+
+/// Pause after a connection that could not be accepted (no file descriptor left).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a replica waits for its sources before it says it is ready (CONTRACT part 10).
+pub const READY_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Life of our own authority and of the leaf it signs; each is renewed when a third of it is left.
+pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// See [`AUTHORITY_LIFE`].
+pub const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How long a new authority is only announced before it signs: every API server must know it by then.
+pub const AUTHORITY_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+
+/// How far back a new certificate begins: clocks differ.
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
+
+/// How often certificates are looked after. By wall clock: timers drift while a machine sleeps.
+pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(600);
+
 const _: () = assert!(ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis());
 const _: () = assert!(
     FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis()
 );
 const _: () = assert!(REVIEW_BYTES_MAX < REVIEW_BYTES_TOTAL_MAX);
+const _: () = assert!(REVIEW_HEAD_BYTES < REVIEW_BYTES_INLINE && REVIEW_BYTES_INLINE < REVIEW_BYTES_MAX);
+const _: () = assert!(HEADER_TIME_MAX.as_secs() < IDLE_TIME_MAX.as_secs());
+const _: () = assert!(DRAIN_NOTICE.as_millis() < DRAIN_TIME_MAX.as_millis());
+const _: () = assert!(AUTHORITY_OVERLAP.as_secs() * 10 < LEAF_LIFE.as_secs());

@@ -1,0 +1,249 @@
+//! What happens to one review? Read, decided in memory, asked about only before a refusal, answered, put on the record.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::routing::post;
+use futures::FutureExt as _;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+use crate::audit::Clock;
+use crate::audit::metrics::{Failed, Metrics};
+use crate::audit::record::Seen;
+use crate::audit::sinks::{Effect, Recorder};
+use crate::gate;
+use crate::gate::basis::Basis;
+use crate::gate::entry::Entry;
+use crate::gate::facts::{Facts, Question};
+use crate::gate::verdict::{Outcome, Ruling};
+use crate::gate::write::{Change, ReviewError, Write};
+use crate::limits;
+use crate::serve::answers::{Answers, ask};
+use crate::serve::body::{self, Held, Review};
+use crate::serve::reply::{Reply, Undecided};
+
+/// All that a review is decided with.
+pub struct Admission {
+    basis: watch::Receiver<Arc<Basis>>,
+    answers: Arc<dyn Answers>,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// Bytes left for bodies of reviews.
+    room: Arc<Semaphore>,
+}
+
+/// What a review came to, free of its bytes.
+struct Ruled {
+    seen: Seen,
+    effect: Effect,
+    outcome: Outcome,
+}
+
+impl Admission {
+    /// Decides on the newest basis of `basis`, asks `answers`, hands verdicts to `recorder`.
+    pub fn new(
+        basis: watch::Receiver<Arc<Basis>>,
+        answers: Arc<dyn Answers>,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(limits::REVIEW_BYTES_TOTAL_MAX));
+        Self { basis, answers, recorder, metrics, clock, room }
+    }
+
+    /// Answers one request. Total: whatever was sent, and whatever goes wrong, there is an answer.
+    pub async fn reply(&self, entry: Entry, timeout: Duration, body: Body) -> Reply {
+        let started = Instant::now();
+        let until = started + timeout.min(limits::TIMEOUT_MAX).saturating_sub(limits::ANSWER_MARGIN);
+        let reply = match body::read(body, &self.room, until.min(started + limits::BODY_TIME_MAX)).await {
+            Review::Cut { head, why } => self.undecided(entry, &head, why.into()),
+            Review::Whole(review, memory) => self.whole(entry, review, memory, until).await,
+        };
+        self.metrics.review_seconds.observe(started.elapsed().as_secs_f64());
+        reply
+    }
+
+    async fn whole(&self, entry: Entry, review: Bytes, memory: Held, until: Instant) -> Reply {
+        let head = review.slice(..review.len().min(limits::REVIEW_HEAD_BYTES));
+        if entry == Entry::Revert {
+            return match body::uid_of(&review) {
+                Some(uid) => Reply::allow(&uid),
+                None => self.undecided(entry, &head, Undecided::Malformed),
+            };
+        }
+        match AssertUnwindSafe(self.judge(review, until)).catch_unwind().await {
+            Ok(Ok(ruled)) => {
+                drop(memory);
+                let Ruled { seen, effect, outcome } = ruled;
+                let reply = Reply::verdict(&seen.uid, &outcome.verdict);
+                self.recorder.verdict(&outcome.verdict, || seen, effect, (self.clock)());
+                reply
+            }
+            Ok(Err(why)) => self.undecided(entry, &head, why),
+            Err(_) => self.undecided(entry, &head, Undecided::Panic),
+        }
+    }
+
+    /// Decides, asks, and decides anew on the newest basis, until nothing is asked or the time is over.
+    async fn judge(&self, review: Bytes, until: Instant) -> Result<Ruled, Undecided> {
+        let mut facts = Facts::default();
+        let mut asked: Vec<Question> = Vec::new();
+        for _ in 0..limits::ROUNDS_MAX {
+            let ruled = self.rule(&review, &facts, until).await?;
+            let questions = &ruled.outcome.questions;
+            let new: Vec<Question> = questions.iter().filter(|question| !asked.contains(question)).cloned().collect();
+            if new.is_empty() || Instant::now() >= until {
+                return Ok(ruled);
+            }
+            ask(self.answers.as_ref(), &new, &mut facts, until, &self.metrics).await;
+            asked.extend(new);
+        }
+        self.rule(&review, &facts, until).await
+    }
+
+    /// One decision; of a large review where it holds up no other connection.
+    async fn rule(&self, review: &Bytes, facts: &Facts, until: Instant) -> Result<Ruled, Undecided> {
+        let started = Instant::now();
+        let basis = Arc::clone(&self.basis.borrow());
+        let now = (self.clock)();
+        let ruled = if review.len() <= limits::REVIEW_BYTES_INLINE {
+            Ruled::of(review, &basis, facts, now)
+        } else {
+            let (review, facts) = (review.clone(), facts.clone());
+            let deciding = tokio::task::spawn_blocking(move || Ruled::of(&review, &basis, &facts, now));
+            match timeout_at(until, deciding).await {
+                Ok(Ok(ruled)) => ruled,
+                Ok(Err(_)) => return Err(Undecided::Panic),
+                Err(_) => return Err(Undecided::Deadline),
+            }
+        };
+        self.metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
+        ruled.map_err(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "Review cannot be read");
+            Undecided::Malformed
+        })
+    }
+
+    /// Answers by the failure rule, and counts; what has no uid is no review.
+    fn undecided(&self, entry: Entry, head: &[u8], why: Undecided) -> Reply {
+        self.metrics.failures.get_or_create(&Failed { entry: entry.name(), reason: why.name() }).inc();
+        if why == Undecided::Panic {
+            self.metrics.panics.inc();
+        }
+        match body::uid_of(head) {
+            Some(uid) => Reply::undecided(&uid, entry.failure_policy(), why),
+            None => Reply::NoReview("not an AdmissionReview of admission.k8s.io/v1 with a uid\n"),
+        }
+    }
+}
+
+impl Ruled {
+    fn of(review: &[u8], basis: &Basis, facts: &Facts, now: jiff::Timestamp) -> Result<Self, ReviewError> {
+        let write = Write::parse(review)?;
+        let outcome = gate::decide(&write, basis, facts, now);
+        let object_uid = match outcome.verdict.ruling {
+            Ruling::Allow => None,
+            Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => object_uid(&write.change),
+        };
+        let effect = if write.dry_run { Effect::DryRun } else { Effect::Stored };
+        Ok(Self { seen: Seen { uid: write.uid.to_owned(), object_uid }, effect, outcome })
+    }
+}
+
+/// The uid of the object, by which `kubectl describe` finds its Events. A `Scale` has its parent's.
+fn object_uid(change: &Change<'_>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        uid: String,
+    }
+    let object: &RawValue = match change {
+        Change::Create { after } | Change::Update { after, .. } => after,
+        Change::Delete { before } => (*before)?,
+        Change::Connect => return None,
+    };
+    serde_json::from_str::<Object>(object.get()).ok().map(|object| object.metadata.uid)
+}
+
+/// The webhooks: [`Entry::path`] of each entry, and `/validate`.
+pub fn router(admission: Arc<Admission>) -> Router {
+    let mut router = Router::new().route("/validate", post(handle));
+    for entry in Entry::ALL {
+        router = router.route(entry.path(), post(handle));
+    }
+    router
+        .fallback(async || (StatusCode::NOT_FOUND, "the webhooks are at /validate and /mutate\n"))
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "the webhooks are called by POST\n"))
+        .with_state(admission)
+}
+
+async fn handle(State(admission): State<Arc<Admission>>, uri: Uri, body: Body) -> Reply {
+    let entry = Entry::from_path(uri.path()).unwrap_or(Entry::Observe);
+    admission.reply(entry, timeout_of(uri.query().unwrap_or_default()), body).await
+}
+
+/// The time that the API server waits, from `?timeout=3s`.
+fn timeout_of(query: &str) -> Duration {
+    let text = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
+    text.and_then(go_duration).unwrap_or(limits::WEBHOOK_TIMEOUT)
+}
+
+/// A duration as Go prints it: `3s`, `1m30s`, `2.5s`, `500ms` (`time.Duration.String`).
+fn go_duration(mut text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    while !text.is_empty() {
+        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, rest) = text.split_at(unit_at);
+        let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let (unit, rest) = rest.split_at(unit_end);
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * unit;
+        text = rest;
+    }
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| !duration.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::limits;
+    use crate::serve::admission::timeout_of;
+
+    #[test]
+    fn the_timeout_is_read_as_go_writes_it() {
+        for (query, seconds) in [
+            ("timeout=3s", 3.0),
+            ("a=b&timeout=10s", 10.0),
+            ("timeout=1m30s", 90.0),
+            ("timeout=2.5s", 2.5),
+            ("timeout=500ms", 0.5),
+        ] {
+            assert_eq!(timeout_of(query), Duration::from_secs_f64(seconds), "{query}");
+        }
+        for query in ["", "timeout=", "timeout=soon", "timeout=-3s", "timeout=0s", "timeout=3", "timeout=1e400s"] {
+            assert_eq!(timeout_of(query), limits::WEBHOOK_TIMEOUT, "{query}");
+        }
+    }
+}

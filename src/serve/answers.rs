@@ -1,0 +1,100 @@
+//! Who answers what `decide` asks? The world behind [`Answers`], all questions at once, until the deadline; silence is an answer.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use tokio::time::{Instant, timeout_at};
+
+use crate::audit::metrics::{Asked, Metrics};
+use crate::gate::basis::CommitInfo;
+use crate::gate::facts::{Facts, Question};
+use crate::limits;
+
+/// What was answered to one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Question::Fetch`]: the source was fetched, and what was new is in the published basis.
+    Fetched,
+    /// To [`Question::Blame`]: who last wrote the line, if that can be told.
+    Wrote(Option<CommitInfo>),
+    /// To [`Question::Namespace`]: it is being deleted.
+    Terminating,
+    /// To [`Question::Namespace`]: it is not.
+    Stays,
+    /// Not known, not in time, or not built yet: ruled as the question says.
+    Silence,
+}
+
+/// The world, as far as it can be asked. Made in `app` over `follow` and `git`.
+pub trait Answers: Send + Sync {
+    /// Answers one question. May be dropped unfinished when its time is over; a fetch then goes on for those who ask next.
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer>;
+}
+
+/// Nobody to ask: every question meets silence.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Nobody;
+
+impl Answers for Nobody {
+    fn answer<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Answer> {
+        Box::pin(async { Answer::Silence })
+    }
+}
+
+/// Asks all questions at once, and adds what was answered until `until` to the facts.
+pub(crate) async fn ask(
+    answers: &dyn Answers,
+    questions: &[Question],
+    facts: &mut Facts,
+    until: Instant,
+    metrics: &Metrics,
+) {
+    let now = Instant::now();
+    let one = async |question| {
+        let end = until.min(now + wait(question));
+        timeout_at(end, answers.answer(question)).await.unwrap_or(Answer::Silence)
+    };
+    let answered = join_all(questions.iter().map(one)).await;
+    for (question, answer) in questions.iter().zip(answered) {
+        let outcome = if answer == Answer::Silence { "silence" } else { "answered" };
+        metrics.questions.get_or_create(&Asked { question: name(question), outcome }).inc();
+        take(facts, question, answer);
+    }
+}
+
+/// Longest wait for one answer.
+fn wait(question: &Question) -> Duration {
+    match question {
+        Question::Fetch(_) => limits::FETCH_WAIT_MAX,
+        Question::Blame(_) => limits::BLAME_WAIT_MAX,
+        Question::Form(_) | Question::Access { .. } | Question::Owner(_) | Question::Namespace(_) => {
+            limits::WEBHOOK_TIMEOUT
+        }
+    }
+}
+
+fn name(question: &Question) -> &'static str {
+    match question {
+        Question::Fetch(_) => "fetch",
+        Question::Blame(_) => "blame",
+        Question::Form(_) => "form",
+        Question::Access { .. } => "access",
+        Question::Owner(_) => "owner",
+        Question::Namespace(_) => "namespace",
+    }
+}
+
+/// Adds one answer; silence counts as asked where the facts can say so.
+fn take(facts: &mut Facts, question: &Question, answer: Answer) {
+    match question {
+        Question::Fetch(source) => drop(facts.fetched.insert(source.clone())),
+        Question::Blame(line) => {
+            let commit = if let Answer::Wrote(commit) = answer { commit } else { None };
+            facts.blame.insert(line.clone(), commit);
+        }
+        Question::Namespace(name) => {
+            facts.terminating.insert(name.clone(), answer == Answer::Terminating);
+        }
+        Question::Form(_) | Question::Access { .. } | Question::Owner(_) => {}
+    }
+}
