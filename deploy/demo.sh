@@ -245,7 +245,7 @@ denials() {
 
     step "An image edit is denied"
     show kubectl set image deployment/web web=registry.example.com/web:1.4.3
-    denied 'spec.template.spec.containers[name=web].image' "registry.example.com/web:1.4.2" "declared by apps/web/deployment.yaml:19"
+    denied 'spec.template.spec.containers[name=web].image' "registry.example.com/web:1.4.2" "declared by apps/web/deployment.yaml:20"
 
     step "Deleting a declared Service is denied"
     show kubectl delete service web
@@ -290,7 +290,7 @@ records() {
 
     step "What was left: one line of JSON for each verdict"
     show grep -m 1 '"ruling":"Deny"' "$demo/landfast.log"
-    let_in '"spec.replicas"' '"alice"'
+    let_in "spec.replicas" "alice"
 
     step "What was left: annotations in the audit log of the API server"
     show grep -o -m 1 '"annotations":{[^}]*landfast[^}]*}' "$demo"/testbed/control-plane-0/audit.log

@@ -1,4 +1,8 @@
-//! Does the testbed stand: is it a real control plane, with people who may not do everything?
+//! Does the testbed stand: is it a real control plane, with people who may not do everything, that leaves nothing behind?
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
 
 use crate::testbed::control_plane;
 use crate::testbed::eventually;
@@ -56,6 +60,31 @@ fn the_api_server_comes_back_with_its_state() {
     plane.start_api_server();
     plane.kubectl(User::Admin, &["get", "namespace", &namespace]).succeeds();
     plane.assert_match_conditions_hold();
+}
+
+#[test]
+fn when_the_owner_of_the_pipe_is_gone_its_processes_and_folders_go_too() {
+    let folder = tempfile::tempdir().unwrap().keep();
+    std::fs::write(folder.join("file"), "x").unwrap();
+    let mut orphan = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut spared = Command::new("sleep").arg("600").spawn().unwrap();
+    let mut watchdog =
+        Command::new("sh").args(["-c", include_str!("../testbed/watchdog.sh")]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut pipe = watchdog.stdin.take().unwrap();
+    let lines = [
+        format!("pid {}", orphan.id()),
+        format!("pid {}", spared.id()),
+        format!("forget {}", spared.id()),
+        format!("folder {}", folder.display()),
+    ];
+    pipe.write_all((lines.join("\n") + "\n").as_bytes()).unwrap();
+    drop(pipe);
+    assert!(watchdog.wait().unwrap().success());
+    assert_eq!(orphan.wait().unwrap().signal(), Some(15));
+    assert!(!folder.exists());
+    assert!(spared.try_wait().unwrap().is_none());
+    spared.kill().unwrap();
+    spared.wait().unwrap();
 }
 
 fn may_break_glass(user: User) -> bool {

@@ -2,7 +2,18 @@
 //!
 //! Every file beside this one is listed here; `tidy` holds that none is forgotten.
 
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
+
 mod control_plane;
+mod deletions;
+mod gate;
+mod modes;
+mod outage;
+mod records;
+mod sources;
+mod subresources;
 #[allow(dead_code, unreachable_pub, reason = "helpers for all tests, whichever use them today")]
 #[path = "../testbed/mod.rs"]
 mod testbed;
+mod updates;
+mod writers;

@@ -113,6 +113,15 @@ impl Landfast {
         metrics::sum(&page, name, labels)
     }
 
+    /// Returns the revision of a source that is in force, if one is.
+    pub fn revision(&self, source: &str) -> Option<String> {
+        let (_, page) = self.get("/metrics")?;
+        let label = format!("source=\"{source}\"");
+        let mut lines = page.lines().filter(|line| line.starts_with("landfast_source_info{") && line.ends_with("} 1"));
+        let (_, rest) = lines.find(|line| line.contains(&label))?.split_once("revision=\"")?;
+        Some(rest.split('"').next().unwrap_or(rest).to_owned())
+    }
+
     /// Reads a path of the status listener: status code and body, or nothing when nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.status)).ok()?;
