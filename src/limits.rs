@@ -101,6 +101,24 @@ pub const VALUE_CHARS_MAX: usize = 120;
 /// Fields listed one by one in a message; the rest is counted.
 pub const FIELDS_SHOWN_MAX: usize = 20;
 
+/// Fields that one verdict keeps, for records and scripts; the rest is counted.
+pub const FIELDS_KEPT_MAX: usize = 100;
+
+/// Lines of a declaration whose commits are looked up for one message; the others name the revision in force.
+pub const LINES_BLAMED_MAX: usize = 5;
+
+/// Characters of a path, a file or a name shown in a message.
+pub const PATH_CHARS_MAX: usize = 200;
+
+/// Owners of a file named in a message.
+pub const OWNERS_SHOWN_MAX: usize = 5;
+
+/// Warnings that one answer carries (the API server drops what exceeds 4,096 characters together).
+pub const WARNINGS_MAX: usize = 8;
+
+/// Characters of one audit annotation's value.
+pub const ANNOTATION_CHARS_MAX: usize = 4_096;
+
 /// A `kubectl` warning longer than this may be cut (Kubernetes API types, `AdmissionResponse.warnings`).
 pub const WARNING_CHARS_MAX: usize = 120;
 
@@ -214,3 +232,5 @@ const _: () = assert!(REVIEW_HEAD_BYTES < REVIEW_BYTES_INLINE && REVIEW_BYTES_IN
 const _: () = assert!(HEADER_TIME_MAX.as_secs() < IDLE_TIME_MAX.as_secs());
 const _: () = assert!(DRAIN_NOTICE.as_millis() < DRAIN_TIME_MAX.as_millis());
 const _: () = assert!(AUTHORITY_OVERLAP.as_secs() * 10 < LEAF_LIFE.as_secs());
+const _: () = assert!((WARNINGS_MAX + 1) * WARNING_CHARS_MAX < 4_096);
+const _: () = assert!(FIELDS_SHOWN_MAX <= FIELDS_KEPT_MAX);

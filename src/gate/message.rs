@@ -1,1 +1,181 @@
 //! What does a person read? A verdict in words, held by golden files.
+//!
+//! The first line stands alone in 120 characters, then come the fields with Git's value and the write's, then where Git says
+//! so, then one hint. It never shows a Secret's value, a control character, or words on which Flux would delete the object.
+
+use std::collections::BTreeMap;
+
+use crate::drift::declared::ObjectKey;
+use crate::gate::basis::{CommitId, CommitInfo};
+use crate::gate::ruling::{Ground, Held};
+use crate::gate::text::{shortened, tame, without_immutable};
+use crate::gate::verdict::{Class, Field};
+use crate::limits::{FIELDS_SHOWN_MAX, OWNERS_SHOWN_MAX, PATH_CHARS_MAX, WARNING_CHARS_MAX, WARNINGS_MAX};
+
+/// What a message tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'w> {
+    /// The object.
+    pub object: &'w ObjectKey,
+    /// What it is about.
+    pub ground: &'w Ground,
+    /// The fields of the ground, as many as are kept.
+    pub fields: &'w [Field],
+    /// How many there are.
+    pub count: usize,
+    /// Where the declaration begins, for a message about all of it: file and line.
+    pub declared: Option<(&'w str, u32)>,
+    /// The revision in force, where no commit is known.
+    pub revision: Option<&'w CommitId>,
+    /// Whoever wrote that revision.
+    pub head: Option<&'w CommitInfo>,
+    /// Owners of the file.
+    pub owners: &'w [String],
+}
+
+impl Words<'_> {
+    /// The whole message, as kubectl shows it.
+    pub fn message(&self) -> String {
+        let mut lines = vec![self.first_line()];
+        for field in self.fields.iter().take(FIELDS_SHOWN_MAX) {
+            lines.push(format!("  {}", self.field(field)));
+        }
+        let shown = self.fields.len().min(FIELDS_SHOWN_MAX);
+        if self.count > shown {
+            lines.push(format!("  and {} more", self.count - shown));
+        }
+        lines.extend(self.origins());
+        lines.push(format!("hint: {}", self.hint()));
+        let lines: Vec<String> = lines.iter().map(|line| tame(line)).collect();
+        without_immutable(&lines.join("\n"))
+    }
+
+    /// Warnings, each in one line that kubectl does not cut.
+    pub fn warnings(&self) -> Vec<String> {
+        let object = self.object_within(WARNING_CHARS_MAX / 2);
+        let lead = match self.ground {
+            Ground::None => return Vec::new(),
+            Ground::Drift | Ground::Owners => format!("{object} drifts from Git"),
+            Ground::Preexisting => format!("{object} differed from Git already"),
+            Ground::Deletion | Ground::Holding(_) => return vec![warning(&self.first_line())],
+        };
+        let fields = self.fields.iter().take(WARNINGS_MAX);
+        let mut warnings: Vec<String> =
+            fields.map(|field| warning(&format!("{lead}: {}", self.field(field)))).collect();
+        if self.count > warnings.len() {
+            warnings.push(warning(&format!("{lead} in {} more", count(self.count - warnings.len(), "field"))));
+        }
+        warnings
+    }
+
+    /// Always within the length of a warning: the object's name gives way.
+    fn first_line(&self) -> String {
+        let rest = match self.ground {
+            Ground::None => " agrees with Git".to_owned(),
+            Ground::Drift => format!(" differs from Git in {}", count(self.count, "field")),
+            Ground::Preexisting => format!(" differed from Git already in {}", count(self.count, "field")),
+            Ground::Owners => " would be deleted with an owner that Git does not declare".to_owned(),
+            Ground::Deletion => " is declared in Git and may not be deleted".to_owned(),
+            Ground::Holding(held) => format!(" may not be deleted: {}", holds(held)),
+        };
+        format!("{}{rest}", self.object_within(WARNING_CHARS_MAX - rest.chars().count()))
+    }
+
+    fn object_within(&self, room: usize) -> String {
+        shortened(&self.object.to_string(), room)
+    }
+
+    fn field(&self, field: &Field) -> String {
+        let path = if field.path.0.is_empty() {
+            "the object".to_owned()
+        } else {
+            shortened(&field.path.to_string(), PATH_CHARS_MAX)
+        };
+        if is_secret(self.object) {
+            return format!("{path}: differs");
+        }
+        let git = field.git.as_deref().map_or_else(|| "not".to_owned(), str::to_owned);
+        let written = field.written.as_deref().unwrap_or("not");
+        match field.class {
+            Class::Reordered => format!("{path}: in the order {git} in Git, {written} in this write"),
+            Class::Preexisting => format!("{path}: {git} in Git, {written} in the cluster"),
+            Class::Drifts | Class::Restores | Class::Undeclared => {
+                format!("{path}: {git} in Git, {written} in this write")
+            }
+        }
+    }
+
+    /// One line for each commit that wrote some of the fields.
+    fn origins(&self) -> Vec<String> {
+        let mut places: BTreeMap<(&str, Option<String>), Vec<u32>> = BTreeMap::new();
+        for origin in self.fields.iter().take(FIELDS_SHOWN_MAX).filter_map(|field| field.origin.as_ref()) {
+            let lines = places.entry((&origin.file, origin.commit.as_ref().map(commit))).or_default();
+            lines.push(origin.line);
+        }
+        if places.is_empty() {
+            let written = self.head.map(commit);
+            places.extend(self.declared.map(|(file, line)| ((file, written), vec![line])));
+        }
+        let mut lines: Vec<String> = places.into_iter().map(|place| self.origin(place)).collect();
+        if let Ground::Holding(Held { first: (first, file), .. }) = self.ground {
+            lines.push(format!(
+                "  {} is declared by {}",
+                shortened(first, PATH_CHARS_MAX),
+                shortened(file, PATH_CHARS_MAX)
+            ));
+        }
+        if let (Some(last), false) = (lines.last_mut(), self.owners.is_empty()) {
+            let owners: Vec<String> =
+                self.owners.iter().take(OWNERS_SHOWN_MAX).map(|owner| shortened(owner, PATH_CHARS_MAX)).collect();
+            *last = format!("{last}, owned by {}", owners.join(", "));
+        }
+        lines
+    }
+
+    fn origin(&self, ((file, commit), mut lines): ((&str, Option<String>), Vec<u32>)) -> String {
+        lines.sort_unstable();
+        lines.dedup();
+        let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
+        let place = format!("  declared by {}:{}", shortened(file, PATH_CHARS_MAX), lines.join(","));
+        match (commit, self.revision) {
+            (Some(commit), _) => format!("{place} at {commit}"),
+            (None, Some(revision)) => format!("{place} at {}", revision.short()),
+            (None, None) => place,
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self.ground {
+            Ground::None | Ground::Drift | Ground::Preexisting => "change that file",
+            Ground::Owners => "leave the owner out, or declare it in that file",
+            Ground::Deletion => "remove it from that file",
+            Ground::Holding(_) => "remove them from Git first",
+        }
+    }
+}
+
+/// Whether an object's values may never be shown.
+pub fn is_secret(object: &ObjectKey) -> bool {
+    (object.group(), object.kind()) == ("", "Secret")
+}
+
+fn commit(commit: &CommitInfo) -> String {
+    let author = shortened(&commit.author, PATH_CHARS_MAX);
+    format!("{} ({author}, {})", commit.commit.short(), commit.date.strftime("%F"))
+}
+
+fn holds(held: &Held) -> String {
+    match held.count {
+        1 => "1 object that Git declares goes with it".to_owned(),
+        count => format!("{count} objects that Git declares go with it"),
+    }
+}
+
+fn count(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+fn warning(text: &str) -> String {
+    // Breaking the words makes the text longer, cutting it cannot make new ones.
+    shortened(&without_immutable(&tame(text)), WARNING_CHARS_MAX)
+}

@@ -3,28 +3,57 @@
 //! Pure: no clock, no lock, no await, no file, no network. The webhooks, `landfast check`, the reconciler and the tests call
 //! the same function. It never prints a Secret's value.
 
+pub mod aim;
 pub mod basis;
+pub mod case;
+pub mod conclude;
+pub mod deployer;
 pub mod entry;
+pub mod exempt;
 pub mod facts;
+pub mod finding;
 pub mod history;
+pub mod json;
+pub mod lookup;
 pub mod message;
 pub mod policy;
+pub mod removal;
+pub mod response;
+pub mod ruling;
+pub mod tables;
+pub mod text;
 pub mod verdict;
 pub mod write;
+pub mod writer;
 
 use jiff::Timestamp;
 
+use crate::gate::aim::{Aim, Reach};
 use crate::gate::basis::Basis;
+use crate::gate::case::Case;
 use crate::gate::facts::Facts;
+use crate::gate::removal::Removal;
+use crate::gate::ruling::Ruled;
 use crate::gate::verdict::Outcome;
-use crate::gate::write::Write;
+use crate::gate::write::{Change, Write};
 
 /// Decides one write.
 ///
 /// Total and deterministic: the same write on the same basis, facts and instant gets the same outcome on every replica, in
 /// `landfast check` and in the tests. `questions` is empty unless the write is about to be refused and an answer could still
-/// let it in or better its message; each question says what is ruled when nobody answers in time.
+/// let it in or better its message (or, of a form, could still have it refused); each says what is ruled when nobody answers.
 pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -> Outcome {
-    let _ = (write, basis, facts, now);
-    todo!()
+    let aim = Aim::of(write, &basis.schemas);
+    let case = Case::open(write, &aim, basis, facts, now);
+    let ruled = match (&aim.reach, write.change) {
+        (Reach::Nothing(reason), _) => Ruled::foreign(reason),
+        (_, Change::Delete { before }) => {
+            ruling::of_removal(&case, &Removal::of(&aim.key, before, case.declared(), &basis.index))
+        }
+        (_, Change::Create { .. } | Change::Update { .. } | Change::Connect) => match case.declared() {
+            Some(declared) => ruling::of_change(&case, case.view().finding(&declared.json, write.change)),
+            None => Ruled::foreign("not declared in Git"),
+        },
+    };
+    conclude::outcome(&case, ruled)
 }

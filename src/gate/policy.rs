@@ -2,6 +2,9 @@
 
 use globset::GlobSet;
 
+use crate::drift::declared::ObjectKey;
+use crate::drift::path::FieldPath;
+use crate::gate::basis::SourceId;
 use crate::gate::verdict::Ruling;
 
 /// All policies, resolved. `Default` is what holds without any: everything observed, drift and deletes would be denied.
@@ -11,7 +14,7 @@ pub struct Policy {
     pub generation: u64,
     /// The lowest precedence first; the first that matches governs.
     pub rules: Vec<Rule>,
-    /// Writers of all policies, by the policy that names them: those of all *matching* policies count.
+    /// User name of landfast itself.
     pub landfast: Option<String>,
 }
 
@@ -121,4 +124,146 @@ pub enum Subject {
         /// Its name.
         name: String,
     },
+}
+
+/// Why a policy does not govern an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It names other sources.
+    Source,
+    /// It names other namespaces, or the object lives in none.
+    Namespace,
+    /// It names other kinds.
+    Kind,
+}
+
+impl Policy {
+    /// The rule that governs an object: the first that matches. `None`: no policy does, and everything is observed.
+    pub fn governing(&self, key: &ObjectKey, source: Option<&SourceId>) -> Option<&Rule> {
+        self.matching(key, source).next()
+    }
+
+    /// All rules that match an object, the governing one first: their writers add up.
+    ///
+    /// An object that no source declares (`source` absent) may belong to any.
+    pub fn matching(&self, key: &ObjectKey, source: Option<&SourceId>) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.matches.mismatch(key, source).is_none())
+    }
+
+    /// Whether a policy lets some controller move this field of this object.
+    pub fn delegates(&self, key: &ObjectKey, source: Option<&SourceId>, path: &FieldPath) -> bool {
+        self.matching(key, source).flat_map(|rule| &rule.writers).any(|writer| match &writer.role {
+            Role::Deployer => false,
+            Role::Controller(delegations) => delegations.iter().any(|delegation| delegation.covers(key, path)),
+        })
+    }
+}
+
+impl Match {
+    /// Why this does not match an object; `None` where it does.
+    pub fn mismatch(&self, key: &ObjectKey, source: Option<&SourceId>) -> Option<Mismatch> {
+        if let (Some(sources), Some(source)) = (&self.sources, source)
+            && !sources.iter().any(|name| **name == *source.0)
+        {
+            return Some(Mismatch::Source);
+        }
+        if let Some(namespaces) = &self.namespaces
+            && !home(key).is_some_and(|namespace| namespaces.is_match(namespace))
+        {
+            return Some(Mismatch::Namespace);
+        }
+        if let Some(kinds) = &self.kinds
+            && !kinds.iter().any(|kind| kind.is_of(key))
+        {
+            return Some(Mismatch::Kind);
+        }
+        None
+    }
+}
+
+/// The namespace that an object is governed by; a Namespace object is governed by its own name.
+fn home(key: &ObjectKey) -> Option<&str> {
+    match (key.group(), key.kind(), key.namespace()) {
+        ("", "Namespace", "") => Some(key.name()),
+        (_, _, "") => None,
+        (_, _, namespace) => Some(namespace),
+    }
+}
+
+impl KindName {
+    /// Whether an object is of this kind.
+    pub fn is_of(&self, key: &ObjectKey) -> bool {
+        self.kind == key.kind() && self.group == key.group()
+    }
+}
+
+impl Delegation {
+    /// Whether it hands over this field of this object.
+    pub fn covers(&self, key: &ObjectKey, path: &FieldPath) -> bool {
+        self.kinds.iter().any(|kind| kind.is_of(key)) && self.fields.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+#[cfg(test)]
+impl Rule {
+    /// A rule that matches everything and rules as the defaults have it.
+    pub(crate) fn named(name: &str, precedence: i64) -> Self {
+        Self {
+            name: name.to_owned(),
+            precedence,
+            mode: Mode::Enforce,
+            failure_policy: FailurePolicy::Ignore,
+            matches: Match::default(),
+            drift: Ruling::Deny,
+            delete: Ruling::Deny,
+            writers: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use globset::{Glob, GlobSetBuilder};
+
+    use super::*;
+
+    fn namespaces(pattern: &str) -> GlobSet {
+        GlobSetBuilder::new().add(Glob::new(pattern).unwrap()).build().unwrap()
+    }
+
+    fn governing<'p>(policy: &'p Policy, key: &ObjectKey) -> Option<&'p str> {
+        policy.governing(key, Some(&SourceId(Arc::from("shop")))).map(|rule| rule.name.as_str())
+    }
+
+    #[test]
+    fn the_lowest_precedence_that_matches_governs() {
+        let mut first = Rule::named("first", 1);
+        first.matches.kinds = Some(vec![KindName { kind: "Deployment".into(), group: "apps".into() }]);
+        let policy = Policy { rules: vec![first, Rule::named("second", 2)], ..Policy::default() };
+        assert_eq!(governing(&policy, &ObjectKey::new("apps", "Deployment", "shop", "web")), Some("first"));
+        assert_eq!(governing(&policy, &ObjectKey::new("", "Service", "shop", "web")), Some("second"));
+        assert_eq!(governing(&policy, &ObjectKey::new("extensions", "Deployment", "shop", "web")), Some("second"));
+    }
+
+    #[test]
+    fn a_namespace_is_governed_by_its_own_name() {
+        let mut rule = Rule::named("shop", 1);
+        rule.matches.namespaces = Some(namespaces("shop-*"));
+        let mismatch = |key: ObjectKey| rule.matches.mismatch(&key, None);
+        assert_eq!(mismatch(ObjectKey::new("", "Namespace", "", "shop-eu")), None);
+        assert_eq!(mismatch(ObjectKey::new("", "Namespace", "", "bank")), Some(Mismatch::Namespace));
+        assert_eq!(mismatch(ObjectKey::new("", "Service", "shop-eu", "web")), None);
+        let cluster_scoped = ObjectKey::new("rbac.authorization.k8s.io", "ClusterRole", "", "shop-admin");
+        assert_eq!(mismatch(cluster_scoped), Some(Mismatch::Namespace));
+    }
+
+    #[test]
+    fn a_policy_of_other_sources_does_not_govern() {
+        let mut rule = Rule::named("bank", 1);
+        rule.matches.sources = Some(vec!["bank".into()]);
+        let policy = Policy { rules: vec![rule], ..Policy::default() };
+        assert_eq!(governing(&policy, &ObjectKey::new("", "Service", "shop", "web")), None);
+    }
 }

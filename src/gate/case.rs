@@ -1,0 +1,120 @@
+//! What is known of a write before anything is judged? The write beside what the basis says of its object.
+
+use jiff::Timestamp;
+
+use crate::drift::declared::Declared;
+use crate::drift::document::{At, Document};
+use crate::drift::path::FieldPath;
+use crate::gate::aim::Aim;
+use crate::gate::basis::{Basis, Entry, Source};
+use crate::gate::facts::Facts;
+use crate::gate::finding::{Change, View};
+use crate::gate::policy::Rule;
+use crate::gate::verdict::WriterRole;
+use crate::gate::write::Write;
+use crate::gate::writer::Identity;
+
+/// A write, and all that bears on it.
+#[derive(Debug, Clone)]
+pub struct Case<'c> {
+    /// The write.
+    pub write: &'c Write<'c>,
+    /// Which object it reaches.
+    pub aim: &'c Aim,
+    /// On what is decided.
+    pub basis: &'c Basis,
+    /// What has been answered so far.
+    pub facts: &'c Facts,
+    /// The instant.
+    pub now: Timestamp,
+    /// What Git says and said of the object.
+    pub entry: Option<&'c Entry>,
+    /// The source that declares it.
+    pub source: Option<&'c Source>,
+    /// The policy that governs it.
+    pub rule: Option<&'c Rule>,
+    /// Who writes.
+    pub writer: Identity<'c>,
+}
+
+impl<'c> Case<'c> {
+    /// Brings together what bears on a write.
+    pub fn open(write: &'c Write<'c>, aim: &'c Aim, basis: &'c Basis, facts: &'c Facts, now: Timestamp) -> Self {
+        let entry = basis.index.objects.get(&aim.key);
+        let id = entry.map(|entry| &entry.source);
+        Self {
+            write,
+            aim,
+            basis,
+            facts,
+            now,
+            entry,
+            source: id.and_then(|id| basis.sources.get(id)).map(|source| &**source),
+            rule: id.and_then(|id| basis.policy.governing(&aim.key, Some(id))),
+            writer: Identity::of(&write.user, &basis.policy, &aim.key, id),
+        }
+    }
+
+    /// What Git declares of the object now.
+    pub fn declared(&self) -> Option<&'c Declared> {
+        self.entry?.head.as_deref()
+    }
+
+    /// The object as this write shows it.
+    pub fn view(&self) -> View<'_> {
+        View::new(self.aim, &self.write.target.version, &self.basis.schemas)
+    }
+
+    /// Whether the namespace of the object is known to be terminating.
+    pub fn is_terminating(&self) -> bool {
+        self.facts.terminating.get(self.aim.key.namespace()).is_some_and(|terminating| *terminating)
+    }
+
+    /// Whether a changed field is the writer's to move, or goes with an object that is being deleted anyway.
+    pub fn is_free(&self, change: &Change, condemned: bool) -> bool {
+        let finalizers = FieldPath::of(["metadata", "finalizers"]);
+        let goes = (condemned || self.is_terminating()) && change.written.is_none() && finalizers.covers(&change.path);
+        let delegated = self.writer.role == WriterRole::Deployer && self.is_delegated(&change.path);
+        goes || delegated || self.writer.may_move(&self.aim.key, &change.path, self.replicas().as_ref())
+    }
+
+    /// Whether some controller moves this field, so that it leaves the declaration for deployers and for repair: by a policy,
+    /// or because Git itself declares an autoscaler for the object.
+    pub fn is_delegated(&self, path: &FieldPath) -> bool {
+        let source = self.entry.map(|entry| &entry.source);
+        self.basis.policy.delegates(&self.aim.key, source, path)
+            || (self.replicas().as_ref() == Some(path) && self.has_declared_scaler())
+    }
+
+    /// Where the kind's `/scale` writes.
+    fn replicas(&self) -> Option<FieldPath> {
+        let info = self.basis.schemas.kind(self.aim.key.group(), self.aim.key.kind())?;
+        let versions = info.versions.iter();
+        versions.filter(|served| served.version == self.write.target.version).find_map(|served| served.scale.clone())
+    }
+
+    /// Whether Git declares an autoscaler for the object. Asked only where its replicas differ.
+    fn has_declared_scaler(&self) -> bool {
+        SCALERS.iter().any(|(group, kind)| {
+            self.basis.index.by_kind.contains_key(&((*group).into(), (*kind).into()))
+                && self.basis.index.objects.iter().any(|(key, entry)| {
+                    (key.group(), key.kind(), key.namespace()) == (group, kind, self.aim.key.namespace())
+                        && entry.head.as_deref().is_some_and(|scaler| self.is_target_of(scaler))
+                })
+        })
+    }
+
+    fn is_target_of(&self, scaler: &Declared) -> bool {
+        let Ok(scaler) = Document::parse(&scaler.json) else { return false };
+        let target = scaler.root().get("spec").and_then(|spec| spec.get("scaleTargetRef"));
+        let named = |name: &str| target.and_then(|target| target.get(name)).and_then(At::as_str);
+        let group = named("apiVersion").map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
+        // KEDA takes a Deployment of `apps` where kind and version are left out.
+        named("name") == Some(self.aim.key.name())
+            && named("kind").unwrap_or("Deployment") == self.aim.key.kind()
+            && group.unwrap_or("apps") == self.aim.key.group()
+    }
+}
+
+/// Kinds that move the replicas of their `spec.scaleTargetRef`.
+const SCALERS: &[(&str, &str)] = &[("autoscaling", "HorizontalPodAutoscaler"), ("keda.sh", "ScaledObject")];

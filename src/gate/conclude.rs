@@ -1,0 +1,134 @@
+//! How does a ruling become a verdict? With values fit to be shown, places in Git, words, and what is left to ask.
+
+use std::collections::BTreeSet;
+
+use crate::drift::declared::Declared;
+use crate::gate::basis::Source;
+use crate::gate::case::Case;
+use crate::gate::facts::{Line, Question};
+use crate::gate::finding::Change;
+use crate::gate::message::{self, Words};
+use crate::gate::policy::Mode;
+use crate::gate::ruling::{Ground, Ruled};
+use crate::gate::text::{shortened, without_immutable};
+use crate::gate::verdict::{Field, Origin, Outcome, Ruling, Verdict};
+use crate::limits::{FIELDS_KEPT_MAX, LINES_BLAMED_MAX, VALUE_CHARS_MAX};
+
+/// Makes the outcome of a case from what is ruled.
+pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
+    let write = case.write;
+    let source = case.source.filter(|_| case.declared().is_some());
+    let fields: Vec<Field> = ruled.changes.iter().take(FIELDS_KEPT_MAX).map(|change| field(case, change)).collect();
+    let enforced = ruled.mode == Mode::Enforce;
+    let mut verdict = Verdict {
+        ruling: ruled.ruling,
+        enforced,
+        object: case.aim.key.clone(),
+        version: write.target.version.clone(),
+        operation: write.change.operation(),
+        subresource: write.target.subresource.clone(),
+        user: write.user.clone(),
+        role: case.writer.role,
+        policy: ruled.policy,
+        source: source.map(|source| source.id.clone()),
+        revision: source.and_then(|source| source.revision.clone()),
+        owners: Vec::new(),
+        fields,
+        message: String::new(),
+        warnings: Vec::new(),
+        reason: ruled.reason,
+    };
+    if ruled.ground != Ground::None {
+        say(case, &ruled.ground, ruled.counted, &mut verdict);
+    }
+    // Only a write that is about to be refused may wait; a question about the server form says what weakened the ruling.
+    let questions = if verdict.allowed() {
+        ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
+    } else {
+        let mut questions = asked_of_git(case, &verdict, &ruled.ground);
+        questions.extend(ruled.questions);
+        questions
+    };
+    Outcome { verdict, questions }
+}
+
+/// Puts the verdict in words.
+fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
+    let declared = case.declared();
+    verdict.owners = match (case.source, declared) {
+        (Some(source), Some(declared)) => source.owners.of(&declared.file),
+        (_, _) => Vec::new(),
+    };
+    let words = Words {
+        object: &verdict.object,
+        ground,
+        fields: &verdict.fields[..count.min(verdict.fields.len())],
+        count,
+        declared: declared.map(|declared| (&*declared.file, first_line(declared))),
+        revision: verdict.revision.as_ref(),
+        head: case.source.and_then(|source| source.head.as_ref()),
+        owners: &verdict.owners,
+    };
+    let message = words.message();
+    let warnings = match (verdict.ruling, verdict.enforced) {
+        (Ruling::Warn | Ruling::Annotate, true) => words.warnings(),
+        (Ruling::Warn | Ruling::Annotate, false) | (Ruling::Allow | Ruling::Revert | Ruling::Deny, _) => Vec::new(),
+    };
+    verdict.message = message;
+    verdict.warnings = warnings;
+}
+
+/// One field, its values shortened; those of a Secret are left out.
+fn field(case: &Case<'_>, change: &Change) -> Field {
+    let shown = |value: &Option<String>| {
+        let value = value.as_deref().filter(|_| !message::is_secret(&case.aim.key))?;
+        Some(without_immutable(&shortened(value, VALUE_CHARS_MAX)))
+    };
+    Field {
+        path: change.path.clone(),
+        class: change.class,
+        git: shown(&change.git),
+        before: shown(&change.before),
+        written: shown(&change.written),
+        origin: origin(case, change),
+    }
+}
+
+/// Where Git says so; nothing for what Git does not say.
+fn origin(case: &Case<'_>, change: &Change) -> Option<Origin> {
+    let (declared, source) = (case.declared()?, case.source?);
+    if change.class == crate::gate::verdict::Class::Undeclared {
+        return None;
+    }
+    let line = declared.lines.get(change.node)?;
+    let blamed = line_of(source, declared, line).and_then(|line| case.facts.blame.get(&line)?.clone());
+    Some(Origin { file: declared.file.to_string(), line, commit: blamed.or_else(|| source.head.clone()) })
+}
+
+fn line_of(source: &Source, declared: &Declared, line: u32) -> Option<Line> {
+    let (source, revision) = (source.id.clone(), source.revision.clone()?);
+    Some(Line { source, revision, file: declared.file.to_string(), line })
+}
+
+fn first_line(declared: &Declared) -> u32 {
+    declared.lines.get(0).unwrap_or_default()
+}
+
+/// Was it merged a moment ago? Which commits wrote the lines that the message names?
+fn asked_of_git(case: &Case<'_>, verdict: &Verdict, ground: &Ground) -> Vec<Question> {
+    let mut questions = Vec::new();
+    let mut sources: BTreeSet<_> = case.source.map(|source| source.id.clone()).into_iter().collect();
+    if let Ground::Holding(held) = ground {
+        sources.extend(held.sources.iter().cloned());
+    }
+    questions.extend(sources.into_iter().filter(|id| !case.facts.fetched.contains(id)).map(Question::Fetch));
+    let lines: BTreeSet<Line> = match (case.declared(), case.source) {
+        (Some(declared), Some(source)) => {
+            let lines = verdict.fields.iter().filter_map(|field| Some(field.origin.as_ref()?.line));
+            lines.take(LINES_BLAMED_MAX).filter_map(|line| line_of(source, declared, line)).collect()
+        }
+        (_, _) => BTreeSet::new(),
+    };
+    questions.extend(lines.into_iter().filter(|line| !case.facts.blame.contains_key(line)).map(Question::Blame));
+    questions
+}

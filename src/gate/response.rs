@@ -1,0 +1,148 @@
+//! What goes over the wire? An AdmissionReview of `admission.k8s.io/v1` that answers another.
+//!
+//! Own types: kube 5 writes a patch wrongly. It never carries a patch, because it answers for validating webhooks.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::gate::json::field_json;
+use crate::gate::policy::FailurePolicy;
+use crate::gate::text::{shortened, tame};
+use crate::gate::verdict::{Class, Ruling, Verdict};
+use crate::limits::{ANNOTATION_CHARS_MAX, FIELDS_SHOWN_MAX};
+
+/// An answer, as the API server reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, String>,
+}
+
+/// `meta/v1.Status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the API server's")]
+struct Status<'a> {
+    status: &'static str,
+    message: &'a str,
+    reason: &'static str,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details<'a>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Details<'a> {
+    name: &'a str,
+    group: &'a str,
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<Cause>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Cause {
+    reason: &'static str,
+    message: String,
+    field: String,
+}
+
+impl<'a> Answer<'a> {
+    /// Answers the review `uid` by a verdict.
+    pub fn of(verdict: &'a Verdict, uid: &'a str) -> Self {
+        let status = (!verdict.allowed()).then(|| Status {
+            status: "Failure",
+            message: &verdict.message,
+            reason: "Forbidden",
+            code: 403,
+            details: Some(details(verdict)),
+        });
+        let warnings = verdict.warnings.as_slice();
+        Self::with(Response {
+            uid,
+            allowed: verdict.allowed(),
+            status,
+            warnings,
+            audit_annotations: annotations(verdict),
+        })
+    }
+
+    /// Answers by the failure rule, where nothing could be decided. `why` ends up in front of the writer under Fail.
+    pub fn undecided(uid: &'a str, rule: FailurePolicy, why: &'a str) -> Self {
+        let (allowed, status) = match rule {
+            FailurePolicy::Ignore => (true, None),
+            FailurePolicy::Fail => {
+                let (status, reason) = ("Failure", "InternalError");
+                (false, Some(Status { status, message: why, reason, code: 500, details: None }))
+            }
+        };
+        Self::with(Response { uid, allowed, status, warnings: &[], audit_annotations: BTreeMap::new() })
+    }
+
+    /// The bytes to send.
+    ///
+    /// # Panics
+    /// Never: an answer has string keys only.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an answer has string keys only")
+    }
+
+    fn with(response: Response<'a>) -> Self {
+        Self { api_version: "admission.k8s.io/v1", kind: "AdmissionReview", response }
+    }
+}
+
+fn details(verdict: &Verdict) -> Details<'_> {
+    let object = &verdict.object;
+    let leaves = verdict.fields.iter().filter(|field| matches!(field.class, Class::Drifts | Class::Reordered));
+    let causes = leaves.take(FIELDS_SHOWN_MAX).map(|field| Cause {
+        reason: "FieldValueForbidden",
+        message: "differs from Git".to_owned(),
+        field: tame(&field.path.to_string()),
+    });
+    Details { name: object.name(), group: object.group(), kind: object.kind(), causes: causes.collect() }
+}
+
+/// What the API server's own audit event is to say: nothing for a plain Allow. It puts the webhook's name before each key.
+fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
+    let mut annotations = BTreeMap::new();
+    if verdict.ruling == Ruling::Allow {
+        return annotations;
+    }
+    let mut put = |key, text: String| annotations.insert(key, shortened(&tame(&text), ANNOTATION_CHARS_MAX));
+    put("ruling", verdict.ruling.name().to_owned());
+    put("enforced", verdict.enforced.to_string());
+    put("reason", verdict.reason.to_owned());
+    put("writer-role", verdict.role.name().to_owned());
+    let named = [
+        ("policy", verdict.policy.clone()),
+        ("source", verdict.source.as_ref().map(ToString::to_string)),
+        ("revision", verdict.revision.as_ref().map(ToString::to_string)),
+    ];
+    for (key, value) in named {
+        if let Some(value) = value {
+            put(key, value);
+        }
+    }
+    let fields: Vec<String> =
+        verdict.fields.iter().take(FIELDS_SHOWN_MAX).map(|field| field_json(field).to_string()).collect();
+    if !fields.is_empty() {
+        put("fields", format!("[{}]", fields.join(",")));
+    }
+    annotations
+}

@@ -1,0 +1,252 @@
+//! What follows from a finding? The rule that governs, the writer's role, and what the world might still say.
+
+use std::collections::BTreeSet;
+
+use crate::drift::path::FieldPath;
+use crate::gate::basis::SourceId;
+use crate::gate::case::Case;
+use crate::gate::deployer;
+use crate::gate::facts::Question;
+use crate::gate::finding::{Certainty, Change, Finding};
+use crate::gate::policy::{Mode, Rule};
+use crate::gate::removal::Removal;
+use crate::gate::verdict::{Class, Ruling, WriterRole};
+
+/// What is ruled, and on what ground.
+#[derive(Debug, Clone)]
+pub struct Ruled {
+    /// What follows.
+    pub ruling: Ruling,
+    /// Whether it takes effect.
+    pub mode: Mode,
+    /// The policy that says so.
+    pub policy: Option<String>,
+    /// Why, in a few words.
+    pub reason: &'static str,
+    /// What the message is about.
+    pub ground: Ground,
+    /// The paths that matter: those of the ground first.
+    pub changes: Vec<Change>,
+    /// How many of them are of the ground.
+    pub counted: usize,
+    /// What could let the write in after all.
+    pub questions: Vec<Question>,
+}
+
+/// What a ruling above Allow rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// Nothing: the write is let in without a word.
+    None,
+    /// Declared fields leave Git's values.
+    Drift,
+    /// Declared fields differed before, and the write leaves them so.
+    Preexisting,
+    /// The object gets an owner with whom it would be deleted.
+    Owners,
+    /// The object is declared and goes.
+    Deletion,
+    /// Declared objects go with it.
+    Holding(Held),
+}
+
+/// Declared objects that go with another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// How many.
+    pub count: usize,
+    /// The first of them, as in `Deployment shop/web`, and the file that declares it.
+    pub first: (String, String),
+    /// The sources that declare them.
+    pub sources: BTreeSet<SourceId>,
+}
+
+/// What the governing policy says; without one all is observed as if the defaults were enforced.
+#[derive(Debug, Clone, Copy)]
+struct Sanction<'b> {
+    policy: Option<&'b str>,
+    mode: Mode,
+    drift: Ruling,
+    delete: Ruling,
+}
+
+impl<'b> Sanction<'b> {
+    fn of(rule: Option<&'b Rule>) -> Self {
+        match rule {
+            None => Self { policy: None, mode: Mode::Observe, drift: Ruling::Deny, delete: Ruling::Deny },
+            Some(rule) => Self {
+                policy: Some(&rule.name),
+                mode: rule.mode,
+                drift: without_change(rule.drift),
+                delete: without_change(rule.delete),
+            },
+        }
+    }
+
+    /// How hard it is: what takes effect weighs more than what is only observed.
+    fn weight(&self) -> (Option<Ruling>, Ruling) {
+        let effective = match self.mode {
+            Mode::Enforce => Some(self.delete),
+            Mode::Observe => None,
+        };
+        (effective.filter(|ruling| *ruling > Ruling::Allow), self.delete)
+    }
+}
+
+/// A ruling where nothing can be changed in the write: nothing can be marked, so a warning stands in; nothing can be put back.
+fn without_change(ruling: Ruling) -> Ruling {
+    match ruling {
+        Ruling::Allow => Ruling::Allow,
+        Ruling::Warn | Ruling::Annotate => Ruling::Warn,
+        Ruling::Revert | Ruling::Deny => Ruling::Deny,
+    }
+}
+
+impl Ruled {
+    /// Lets a write in that is no business of any policy.
+    pub fn foreign(reason: &'static str) -> Self {
+        Self {
+            ruling: Ruling::Allow,
+            mode: Mode::Observe,
+            policy: None,
+            reason,
+            ground: Ground::None,
+            changes: Vec::new(),
+            counted: 0,
+            questions: Vec::new(),
+        }
+    }
+
+    fn under(sanction: &Sanction<'_>, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {
+        let (mode, policy) = (sanction.mode, sanction.policy.map(str::to_owned));
+        let ground = if ruling == Ruling::Allow { Ground::None } else { ground };
+        Self { ruling, mode, policy, ground, ..Self::foreign(reason) }
+    }
+
+    fn about(mut self, of_ground: impl Fn(&Change) -> bool, changes: Vec<Change>) -> Self {
+        let (mut first, rest): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(of_ground);
+        self.counted = first.len();
+        first.extend(rest);
+        self.changes = first;
+        self
+    }
+}
+
+/// Rules on a create or an update of a declared object.
+pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
+    let sanction = Sanction::of(case.rule);
+    let key = &case.aim.key;
+    let is_drift = |change: &Change| change.is_drift() && !case.is_free(change, finding.condemned);
+    let adopts = !finding.owners.iter().all(|owner| case.is_free(owner, false));
+    let drifts: Vec<&Change> = finding.changes.iter().filter(|change| is_drift(change)).collect();
+
+    if case.writer.role == WriterRole::Landfast {
+        return Ruled::under(&sanction, Ruling::Allow, "written by landfast", Ground::None);
+    }
+    if drifts.is_empty() && !adopts {
+        return of_agreement(case, &sanction, finding);
+    }
+    if !adopts && case.writer.role == WriterRole::Deployer && deployer::is_behind(case, &finding) {
+        return Ruled::under(&sanction, Ruling::Allow, "agrees with an earlier revision", Ground::None);
+    }
+
+    let certain = drifts.iter().any(|change| change.certainty == Certainty::Known);
+    let (mut ruling, mut questions) = (Ruling::Allow, Vec::new());
+    if certain {
+        ruling = sanction.drift;
+    } else if !drifts.is_empty() {
+        ruling = sanction.drift.min(Ruling::Warn);
+        if sanction.drift > ruling {
+            questions.push(Question::Form(key.clone()));
+        }
+    }
+    if adopts {
+        ruling = ruling.max(sanction.delete);
+    }
+    let finalizers = FieldPath::of(["metadata", "finalizers"]);
+    if drifts.iter().any(|change| finalizers.covers(&change.path)) {
+        questions.extend(namespace_question(case));
+    }
+    let (ground, reason) = match (drifts.is_empty(), certain) {
+        (true, _) => (Ground::Owners, "adds an owner that Git does not declare"),
+        (false, true) => (Ground::Drift, "drifts from Git"),
+        (false, false) => (Ground::Drift, "may drift from Git, only the server can tell"),
+    };
+    let counted: Vec<FieldPath> = drifts.iter().map(|change| change.path.clone()).collect();
+    let of_ground = |change: &Change| {
+        let is_owner = change.class == Class::Undeclared && finding.owners.iter().any(|it| it.path == change.path);
+        is_owner || (change.is_drift() && counted.contains(&change.path))
+    };
+    let changes = finding.owners.iter().chain(&finding.changes).cloned().collect();
+    let ruled = Ruled::under(&sanction, ruling, reason, ground).about(of_ground, changes);
+    Ruled { questions, ..ruled }
+}
+
+/// Rules on a write that drifts from nothing; what it leaves out of place it is told of.
+fn of_agreement(case: &Case<'_>, sanction: &Sanction<'_>, finding: Finding) -> Ruled {
+    let is_preexisting = |change: &Change| change.class == Class::Preexisting && !case.is_delegated(&change.path);
+    let heard = match case.writer.role {
+        WriterRole::Person | WriterRole::Service | WriterRole::Deployer => true,
+        // Nobody reads what a controller is warned of, and it writes to such an object again and again.
+        WriterRole::Controller | WriterRole::Landfast => false,
+    };
+    if heard && finding.changes.iter().any(is_preexisting) {
+        let ruling = sanction.drift.min(Ruling::Warn);
+        let ruled = Ruled::under(sanction, ruling, "already differed from Git", Ground::Preexisting);
+        return ruled.about(is_preexisting, finding.changes);
+    }
+    let restores = finding.changes.iter().any(|change| change.class == Class::Restores);
+    let moves = finding.changes.iter().any(Change::is_drift);
+    let reason = match (restores, moves) {
+        (true, _) => "restores what Git declares",
+        (false, true) => "moves what is its own to move",
+        (false, false) => "agrees with Git",
+    };
+    Ruled::under(sanction, Ruling::Allow, reason, Ground::None).about(|_| false, finding.changes)
+}
+
+/// Rules on a delete of an object that is declared, or that holds declared ones.
+pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
+    let own = case.declared().map(|_| Sanction::of(case.rule));
+    let policy = &case.basis.policy;
+    let held = removal.held.iter().map(|(key, entry)| Sanction::of(policy.governing(key, Some(&entry.source))));
+    let Some(sanction) = own.into_iter().chain(held).max_by_key(Sanction::weight) else {
+        return Ruled::foreign("not declared in Git");
+    };
+    let key = &case.aim.key;
+    let excuse = if case.writer.role == WriterRole::Landfast {
+        Some("written by landfast")
+    } else if removal.condemned {
+        Some("is being deleted already")
+    } else if case.is_terminating() {
+        Some("its namespace is being deleted")
+    } else if removal.held.is_empty() && case.writer.may_delete(key, removal.owned) {
+        Some("deletes what is its own to delete")
+    } else if removal.held.is_empty() && case.writer.role == WriterRole::Deployer {
+        let replaces = removal.marked || deployer::may_replace(case);
+        replaces.then_some("replaces the object")
+    } else {
+        None
+    };
+    if let Some(reason) = excuse {
+        return Ruled::under(&sanction, Ruling::Allow, reason, Ground::None);
+    }
+    let (ground, reason) = match removal.held.first() {
+        None => (Ground::Deletion, "deletes what Git declares"),
+        Some((first, entry)) => {
+            let file = entry.head.as_ref().map(|declared| declared.file.to_string()).unwrap_or_default();
+            let sources = removal.held.iter().map(|(_, entry)| entry.source.clone()).collect();
+            let held = Held { count: removal.held.len(), first: (first.to_string(), file), sources };
+            (Ground::Holding(held), "deletes what holds declared objects")
+        }
+    };
+    let questions = namespace_question(case).into_iter().collect();
+    Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }
+}
+
+/// Whether the namespace is terminating: then its objects may go.
+fn namespace_question(case: &Case<'_>) -> Option<Question> {
+    let namespace = case.aim.key.namespace();
+    let open = !namespace.is_empty() && !case.facts.terminating.contains_key(namespace);
+    open.then(|| Question::Namespace(namespace.to_owned()))
+}
