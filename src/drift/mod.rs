@@ -14,7 +14,7 @@ pub mod fields;
 mod items;
 mod openapi;
 pub mod path;
-mod quantity;
+pub(crate) mod quantity;
 pub mod schema;
 mod secret;
 mod slot;

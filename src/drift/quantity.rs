@@ -46,6 +46,23 @@ impl Quantity {
         Some(Self { negative, mantissa, exponent }.normal())
     }
 
+    /// Whether this is more than `other`; negative quantities are more than none.
+    pub(crate) fn exceeds(self, other: Self) -> bool {
+        if self.negative || other.negative {
+            return !self.negative && self.mantissa > 0;
+        }
+        // Brought to one exponent; what is too large to be brought there is the larger one.
+        let raised = |one: Self, to: i32| {
+            let power = 10_u128.checked_pow(u32::try_from(one.exponent - to).ok()?)?;
+            one.mantissa.checked_mul(power)
+        };
+        let exponent = self.exponent.min(other.exponent);
+        match (raised(self, exponent), raised(other, exponent)) {
+            (Some(ours), Some(theirs)) => ours > theirs,
+            (ours, _) => ours.is_none(),
+        }
+    }
+
     /// Rounds up to the finest part and drops trailing zeros.
     fn normal(self) -> Self {
         let Self { negative, mut mantissa, mut exponent } = self;
@@ -186,6 +203,15 @@ mod tests {
         {
             assert_ne!(quantity(one), quantity(other), "{one} {other}");
         }
+    }
+
+    #[test]
+    fn quantities_are_ordered_by_what_they_mean() {
+        for (more, less) in [("2Gi", "1Gi"), ("1Gi", "1G"), ("1", "999m"), ("0", "-1"), ("1", "-5"), ("1e30", "1n")] {
+            assert!(quantity(more).exceeds(quantity(less)), "{more} {less}");
+            assert!(!quantity(less).exceeds(quantity(more)), "{less} {more}");
+        }
+        assert!(!quantity("1024Mi").exceeds(quantity("1Gi")));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::drift::compare::Difference;
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::drift::path::{FieldPath, Segment};
+use crate::drift::quantity::Quantity;
 use crate::gate::tables;
 
 /// Whether a difference is nobody's drift, whoever makes it.
@@ -48,8 +49,8 @@ fn is_growth(key: &ObjectKey, difference: &Difference) -> bool {
 
 /// Whether one quantity, as JSON, is larger than the other.
 fn is_larger(one: &str, other: &str) -> bool {
-    let _ = (one, other);
-    false
+    let read = |json: &str| Quantity::parse(json.trim_matches('"'));
+    matches!((read(one), read(other)), (Some(one), Some(other)) if one.exceeds(other))
 }
 
 fn begins_with(path: &FieldPath, name: &str) -> bool {

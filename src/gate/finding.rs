@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::drift::compare::{self, Difference, Kind};
+use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::drift::path::{FieldPath, Segment};
-use crate::drift::schema::{SchemaRef, Schemas};
+use crate::drift::schema::Schemas;
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::exempt;
 use crate::gate::lookup;
@@ -74,23 +74,14 @@ pub struct View<'v> {
     key: &'v ObjectKey,
     version: &'v str,
     reach: &'v Reach,
-    schema: Option<SchemaRef<'v>>,
-    /// Whether writes to this object leave `status` alone.
-    status: bool,
+    typing: Typing<'v>,
 }
 
 impl<'v> View<'v> {
     /// The view that a write at `aim`, in the group's `version`, gives of its object.
     pub fn new(aim: &'v Aim, version: &'v str, schemas: &'v Schemas) -> Self {
-        let (group, kind) = (aim.key.group(), aim.key.kind());
-        let served = schemas.kind(group, kind).and_then(|info| info.versions.iter().find(|v| v.version == version));
-        Self {
-            key: &aim.key,
-            version,
-            reach: &aim.reach,
-            schema: schemas.schema(group, version, kind),
-            status: served.is_some_and(|served| served.status),
-        }
+        let typing = Typing::of(schemas, aim.key.group(), version, aim.key.kind());
+        Self { key: &aim.key, version, reach: &aim.reach, typing }
     }
 
     /// What a write does to a declaration (compact JSON).
@@ -142,7 +133,7 @@ impl<'v> View<'v> {
 
     fn updated(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
         let mut changes = classified(self.differences(declared, before), self.differences(declared, after));
-        let undeclared = compare::undeclared(self.schema, declared, before, after);
+        let undeclared = compare::undeclared(self.typing, declared, before, after);
         changes.extend(undeclared.into_iter().filter(|change| self.reaches(&change.path)).map(|change| Change {
             path: change.path,
             class: Class::Undeclared,
@@ -158,11 +149,11 @@ impl<'v> View<'v> {
     fn differences(&self, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
         let mut found = match self.reach {
             Reach::Replicas(path) => self.replicas_differ(path, declared, object),
-            Reach::Whole | Reach::Metadata => compare::compare(self.schema, declared, object),
+            Reach::Whole | Reach::Metadata => compare::compare(self.typing, declared, object),
             Reach::Nothing(_) => Vec::new(),
         };
         found.retain(|it| self.reaches(&it.path) && !exempt::is_exempt(self.key, declared, it));
-        if self.schema.is_none() || !self.is_version_of(declared) {
+        if self.typing.schema.is_none() || !self.is_version_of(declared) {
             // Another version of the kind, or a kind without a schema: only the server can tell. Metadata is the same in all.
             for difference in found.iter_mut().filter(|it| !is_in_metadata(&it.path)) {
                 difference.kind = Kind::Unknown;
@@ -175,7 +166,7 @@ impl<'v> View<'v> {
         let Some(at) = lookup::at(declared.root(), path) else { return Vec::new() };
         let alone = nested(path, at.to_json());
         let Ok(alone) = Document::parse(alone.as_bytes()) else { return Vec::new() };
-        let mut found = compare::compare(self.schema, &alone, object);
+        let mut found = compare::compare(self.typing, &alone, object);
         for difference in &mut found {
             difference.node = at.index();
         }
@@ -185,7 +176,7 @@ impl<'v> View<'v> {
     /// Whether the write can change this path at all.
     fn reaches(&self, path: &FieldPath) -> bool {
         match self.reach {
-            Reach::Whole => !(self.status && begins_with(path, "status")),
+            Reach::Whole => true,
             Reach::Metadata => is_in_metadata(path),
             Reach::Replicas(replicas) => replicas.covers(path),
             Reach::Nothing(_) => false,
