@@ -46,10 +46,10 @@ impl Quantity {
         Some(Self { negative, mantissa, exponent }.normal())
     }
 
-    /// Whether this is more than `other`; negative quantities are more than none.
+    /// Whether this is more than `other`; of two negative ones neither is.
     pub(crate) fn exceeds(self, other: Self) -> bool {
         if self.negative || other.negative {
-            return !self.negative && self.mantissa > 0;
+            return !self.negative;
         }
         // Brought to one exponent; what is too large to be brought there is the larger one.
         let raised = |one: Self, to: i32| {
