@@ -303,7 +303,7 @@ impl<'de: 't, 't> Deserialize<'de> for KeyRow<'t> {
 
 #[cfg(test)]
 mod tests {
-    use crate::drift::schema::{MapRef, Meaning, MemberRef, Relation, SchemaRef, Schemas, Shape, Zero};
+    use crate::drift::schema::{Default, MapRef, Meaning, MemberRef, Relation, SchemaRef, Schemas, Shape, Zero};
 
     fn map(schema: SchemaRef<'_>) -> MapRef<'_> {
         match schema.shape() {
@@ -416,5 +416,57 @@ mod tests {
         let crd = schemas.schema("apiextensions.k8s.io", "v1", "CustomResourceDefinition").unwrap();
         let deep = format!("spec.versions.schema.openAPIV3Schema{}", ".properties.x".repeat(100));
         assert!(map(at(crd, &deep).schema).member("x-kubernetes-list-type").is_some());
+    }
+
+    #[test]
+    fn defaults_are_what_the_server_fills_in() {
+        let schemas = Schemas::builtin();
+        let of = |group: &str, kind: &str, path: &str| {
+            let version = &schemas.kind(group, kind).unwrap().versions[0].version;
+            match at(schemas.schema(group, version, kind).unwrap(), path).default {
+                Default::None => "none".to_owned(),
+                Default::Value(json) => json.to_owned(),
+                Default::Depends => "depends".to_owned(),
+            }
+        };
+        assert_eq!(of("apps", "Deployment", "spec.replicas"), "1");
+        assert_eq!(of("networking.k8s.io", "NetworkPolicy", "spec.ingress.ports.protocol"), "\"TCP\"");
+        assert_eq!(of("apps", "StatefulSet", "spec.volumeClaimTemplates.apiVersion"), "\"v1\"");
+        assert_eq!(of("apps", "StatefulSet", "spec.volumeClaimTemplates.status.phase"), "\"Pending\"");
+        let token = "spec.template.spec.volumes.projected.sources.serviceAccountToken.expirationSeconds";
+        assert_eq!(of("apps", "Deployment", token), "3600");
+        let webhooks = "ValidatingWebhookConfiguration";
+        assert_eq!(of("admissionregistration.k8s.io", webhooks, "webhooks.rules.scope"), "\"*\"");
+        assert_eq!(of("apps", "Deployment", "spec.template.spec.containers.command"), "none");
+    }
+
+    #[test]
+    fn a_default_that_follows_another_value_depends() {
+        let schemas = Schemas::builtin();
+        let depends = |group: &str, version: &str, kind: &str, path: &str| {
+            let member = at(schemas.schema(group, version, kind).unwrap(), path);
+            assert_eq!(member.default, Default::Depends, "{kind} {path}");
+        };
+        depends("apps", "v1", "Deployment", "spec.template.spec.containers.imagePullPolicy");
+        depends("apps", "v1", "Deployment", "spec.strategy.rollingUpdate");
+        depends("rbac.authorization.k8s.io", "v1", "RoleBinding", "subjects.apiGroup");
+        depends("", "v1", "Service", "spec.clusterIP");
+        depends("", "v1", "LimitRange", "spec.limits.default.cpu");
+        depends("", "v1", "Pod", "spec.containers.ports.hostPort");
+    }
+
+    #[test]
+    fn a_default_belongs_to_where_a_type_is_used() {
+        let schemas = Schemas::builtin();
+        let links = |group: &str, kind: &str, path: &str| at(schemas.schema(group, "v1", kind).unwrap(), path).default;
+        assert_eq!(links("", "Pod", "spec.enableServiceLinks"), Default::Value("true"));
+        assert_eq!(links("apps", "Deployment", "spec.template.spec.enableServiceLinks"), Default::None);
+    }
+
+    #[test]
+    fn the_table_is_of_the_version_that_the_testbed_pins() {
+        let table: serde_json::Value = serde_json::from_str(include_str!("builtin.json")).unwrap();
+        let pinned = format!("k8s.io/kubernetes {}", table["kubernetes"].as_str().unwrap());
+        assert!(include_str!("../../tests/testbed/go.mod").contains(&pinned), "go.mod does not have {pinned}");
     }
 }

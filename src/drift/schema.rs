@@ -162,7 +162,7 @@ pub enum Default<'s> {
     /// Always this value, as compact JSON.
     Value(&'s str),
     /// Perhaps something: it depends on other values, or the server finds it by other means than the schema (an allocated
-    /// address, an admission plugin). Only the server can tell.
+    /// address, an admission plugin). Only the server can tell; nothing has to be asked where the object lacks it, too.
     Depends,
 }
 
@@ -173,7 +173,8 @@ pub enum Zero {
     Absent,
     /// It is a value (a Go pointer, or a CRD's member).
     Value,
-    /// The server writes it where it is absent (a Go value without `omitempty`).
+    /// It is, and the server writes it where it is absent (a Go value without `omitempty`; a struct even with it). A struct's
+    /// own members get their defaults in it, so that it has no default of its own.
     Written,
     /// Not known: only the server can tell.
     Unknown,
