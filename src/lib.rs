@@ -46,6 +46,7 @@
 //! - No policy that cannot deny can block: only the entry `guard` fails closed, and it names only what a policy guards so.
 
 pub mod audit;
+pub mod cluster;
 pub mod config;
 pub mod drift;
 pub mod gate;

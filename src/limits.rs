@@ -223,6 +223,38 @@ pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
 /// How often certificates are looked after. By wall clock: timers drift while a machine sleeps.
 pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(600);
 
+/// Longest part of a webhook's `matchCondition` that lists what is guarded. The API server refuses expressions of more than
+/// 100,000 code points (seen: some 4,100 namespaces of 20 characters), and `!(…)` and a separator come on top.
+pub const CONDITION_CHARS_MAX: usize = 99_000;
+
+/// Longest answer of one call to the API server that is not a watch.
+pub const API_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Largest OpenAPI document of one group-version, or index of them, that is read (seen: apps/v1 has 1.1 MB).
+pub const OPENAPI_BYTES_MAX: usize = 32 * MIB;
+
+/// Group-versions whose OpenAPI is kept.
+pub const OPENAPI_DOCUMENTS_MAX: usize = 512;
+
+/// How often the index of the API server's OpenAPI is read without a cause: an upgrade gives no sign of itself.
+pub const OPENAPI_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How long changes of the basis are gathered before the webhook configuration is rendered.
+pub const WEBHOOK_DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// Default of `--stand-down`: how long a configuration that somebody deleted or weakened stays so (CONTRACT part 10).
+pub const STAND_DOWN_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+/// First and longest wait before a failed call to the API server is made again.
+pub const API_RETRY_MIN: Duration = Duration::from_millis(500);
+/// See [`API_RETRY_MIN`].
+pub const API_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How long an answer about a namespace's phase holds, and how many are kept.
+pub const NAMESPACE_FACT_AGE_MAX: Duration = Duration::from_secs(2);
+/// See [`NAMESPACE_FACT_AGE_MAX`].
+pub const NAMESPACE_FACTS_MAX: usize = 1_024;
+
 const _: () = assert!(ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis());
 const _: () = assert!(
     FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis()

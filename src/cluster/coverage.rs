@@ -1,0 +1,217 @@
+//! Which kinds, namespaces and names must the API server ask about, and where may it not let in while landfast is silent?
+//!
+//! Pure: read from the basis, in a fixed order. It never covers Leases, Events, Nodes or landfast's own kinds, and it guards
+//! nothing that no policy could deny.
+
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::drift::declared::ObjectKey;
+use crate::drift::schema::KindInfo;
+use crate::gate::basis::{Basis, SourceId};
+use crate::gate::policy::{FailurePolicy, Mode, Policy, Rule};
+use crate::gate::verdict::Ruling;
+
+/// Kinds that are never asked about, with their groups: heartbeats, elections and our own traces.
+const NEVER: &[(&str, &str)] =
+    &[("", "Event"), ("events.k8s.io", "Event"), ("", "Node"), ("coordination.k8s.io", "Lease")];
+
+/// Our own API group: guarded by its schemas and RBAC, never by this webhook.
+const OWN_GROUP: &str = "landfast.dev";
+
+/// A resource, as rules name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ResourceKey {
+    /// API group; empty for the core group.
+    pub(crate) group: String,
+    /// As in `deployments`.
+    pub(crate) resource: String,
+}
+
+/// One resource that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Covered {
+    /// The version in which its objects are sent: the one most declarations are written in.
+    pub(crate) version: String,
+    /// Whether its objects live in namespaces.
+    pub(crate) namespaced: bool,
+    /// Subresources that are asked about too.
+    pub(crate) subresources: Vec<&'static str>,
+    /// Where silence means no: namespaces, or names of cluster-scoped objects.
+    pub(crate) guarded: BTreeSet<String>,
+}
+
+/// Everything that is asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    /// By resource.
+    pub(crate) resources: BTreeMap<ResourceKey, Covered>,
+}
+
+impl Coverage {
+    /// Reads what a basis needs.
+    pub(crate) fn of(basis: &Basis) -> Self {
+        let mut coverage = Self { resources: Self::always() };
+        let mut versions: HashMap<(&str, &str), BTreeMap<&str, usize>> = HashMap::new();
+        let mut cells = Cells { policy: &basis.policy, known: HashMap::new() };
+        for (key, entry) in &basis.index.objects {
+            if never(key) {
+                continue;
+            }
+            let Some(info) = basis.schemas.kind(key.group(), key.kind()) else { continue };
+            let count = versions.entry((key.group(), key.kind())).or_default();
+            match &entry.head {
+                Some(head) => *count.entry(&head.version).or_default() += 1,
+                None => continue,
+            }
+            coverage.guard(info, key, &entry.source, &mut cells);
+        }
+        for ((group, kind), counts) in versions {
+            if let Some(info) = basis.schemas.kind(group, kind) {
+                coverage.cover(info, &counts);
+            }
+        }
+        coverage.resources.retain(|_, covered| !covered.version.is_empty());
+        coverage
+    }
+
+    /// Deleting one of these takes declared objects with it, so they are asked about even where Git declares none.
+    fn always() -> BTreeMap<ResourceKey, Covered> {
+        let namespaces = Covered {
+            version: "v1".to_owned(),
+            namespaced: false,
+            subresources: vec!["status", "finalize"],
+            guarded: BTreeSet::new(),
+        };
+        let definitions = Covered { subresources: vec!["status"], ..namespaces.clone() };
+        BTreeMap::from([(ResourceKey::namespaces(), namespaces), (ResourceKey::definitions(), definitions)])
+    }
+
+    /// Notes where silence about this object means no: its namespace or name, its Namespace, its CRD.
+    fn guard(&mut self, info: &KindInfo, key: &ObjectKey, source: &SourceId, cells: &mut Cells<'_>) {
+        let place = if info.namespaced { key.namespace() } else { key.name() };
+        if cells.blocks(source, key) {
+            self.slot(ResourceKey::of(info)).guarded.insert(place.to_owned());
+        }
+        if info.namespaced {
+            let home = ObjectKey::new("", "Namespace", "", key.namespace());
+            if cells.blocks(source, &home) {
+                self.slot(ResourceKey::namespaces()).guarded.insert(key.namespace().to_owned());
+            }
+        }
+        if info.group.contains('.') {
+            let name = format!("{}.{}", info.resource, info.group);
+            let definition = ObjectKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", &name);
+            if cells.blocks(source, &definition) {
+                self.slot(ResourceKey::definitions()).guarded.insert(name);
+            }
+        }
+    }
+
+    fn slot(&mut self, key: ResourceKey) -> &mut Covered {
+        match self.resources.entry(key) {
+            Slot::Occupied(slot) => slot.into_mut(),
+            Slot::Vacant(slot) => slot.insert(Covered {
+                version: String::new(),
+                namespaced: false,
+                subresources: Vec::new(),
+                guarded: BTreeSet::new(),
+            }),
+        }
+    }
+
+    fn cover(&mut self, info: &KindInfo, declared: &BTreeMap<&str, usize>) {
+        let version = sent_version(info, declared);
+        let served = info.versions.iter().find(|served| served.version == version);
+        let covered = self.slot(ResourceKey::of(info));
+        version.clone_into(&mut covered.version);
+        covered.namespaced = info.namespaced;
+        for (subresource, there) in [
+            ("status", served.is_some_and(|served| served.status)),
+            ("scale", served.is_some_and(|served| served.scale.is_some())),
+        ] {
+            if there && !covered.subresources.contains(&subresource) {
+                covered.subresources.push(subresource);
+            }
+        }
+    }
+}
+
+/// The version in which the API server is to send a kind's objects: a served one that most declarations are written in, of
+/// equals the preferred; declarations in another version of it are compared by meaning after the server's conversion.
+fn sent_version<'v>(info: &'v KindInfo, declared: &BTreeMap<&'v str, usize>) -> &'v str {
+    let count = |version: &str| declared.get(version).copied().unwrap_or(0);
+    let served =
+        info.versions.iter().map(|version| version.version.as_str()).rev().max_by_key(|version| count(version));
+    let written = declared.iter().max_by_key(|(_, count)| **count).map(|(version, _)| *version);
+    served.or(written).unwrap_or_default()
+}
+
+fn never(key: &ObjectKey) -> bool {
+    key.group() == OWN_GROUP || NEVER.contains(&(key.group(), key.kind()))
+}
+
+/// Whether silence means no, remembered: a policy matches by source, kind and namespace, not by name.
+struct Cells<'b> {
+    policy: &'b Policy,
+    known: HashMap<String, bool>,
+}
+
+impl Cells<'_> {
+    fn blocks(&mut self, source: &SourceId, key: &ObjectKey) -> bool {
+        // A Namespace is governed by its own name.
+        let home = if key.kind() == "Namespace" { key.name() } else { key.namespace() };
+        let cell = format!("{source}/{}/{}/{home}", key.group(), key.kind());
+        if let Some(known) = self.known.get(&cell) {
+            return *known;
+        }
+        let blocks = governing(self.policy, key, source).is_some_and(blocks);
+        self.known.insert(cell, blocks);
+        blocks
+    }
+}
+
+fn governing<'p>(policy: &'p Policy, key: &ObjectKey, source: &SourceId) -> Option<&'p Rule> {
+    let home = match (key.kind(), key.namespace()) {
+        ("Namespace", "") => Some(key.name()),
+        (_, "") => None,
+        (_, namespace) => Some(namespace),
+    };
+    policy.rules.iter().find(|rule| {
+        let matches = &rule.matches;
+        matches.sources.as_ref().is_none_or(|names| names.iter().any(|name| **name == *source.0))
+            && matches.namespaces.as_ref().is_none_or(|globs| home.is_some_and(|home| globs.is_match(home)))
+            && matches
+                .kinds
+                .as_ref()
+                .is_none_or(|kinds| kinds.iter().any(|kind| kind.kind == key.kind() && kind.group == key.group()))
+    })
+}
+
+/// A policy that cannot deny can never block.
+fn blocks(rule: &Rule) -> bool {
+    let denies = rule.drift == Ruling::Deny || rule.delete == Ruling::Deny;
+    match (rule.mode, rule.failure_policy) {
+        (Mode::Enforce, FailurePolicy::Fail) => denies,
+        (Mode::Observe, FailurePolicy::Fail | FailurePolicy::Ignore) | (Mode::Enforce, FailurePolicy::Ignore) => false,
+    }
+}
+
+impl ResourceKey {
+    fn of(info: &KindInfo) -> Self {
+        Self { group: info.group.clone(), resource: info.resource.clone() }
+    }
+
+    pub(crate) fn namespaces() -> Self {
+        Self { group: String::new(), resource: "namespaces".to_owned() }
+    }
+
+    pub(crate) fn definitions() -> Self {
+        Self { group: "apiextensions.k8s.io".to_owned(), resource: "customresourcedefinitions".to_owned() }
+    }
+
+    /// As conditions write it: `apps/deployments`, `/services`.
+    pub(crate) fn path(&self) -> String {
+        format!("{}/{}", self.group, self.resource)
+    }
+}

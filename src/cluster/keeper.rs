@@ -1,0 +1,276 @@
+//! Does our webhook configuration stand as rendered? Writes it when the basis asks for another, and brings it back when
+//! somebody takes it away, after a while and with an alarm at once.
+//!
+//! ```text
+//!   basis, CA ──render──► desired ──apply──► kept
+//!   live differs from kept: alarm, wait `stand_down`, apply desired
+//! ```
+//!
+//! Never writes while somebody's change stands down, and never takes the configuration away.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::{error, info, warn};
+
+use crate::cluster::call::{Backoff, CallError, within_time};
+use crate::cluster::webhook::{Backend, CONFIGURATION, Reach, Rendered, entries};
+use crate::cluster::writer::{Home, Writer};
+use crate::gate::basis::Basis;
+use crate::limits;
+
+/// What somebody did to our configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tampering {
+    /// It is gone.
+    Deleted,
+    /// An entry of it is gone or says something else.
+    Changed,
+}
+
+/// Is told of tampering at once, as by a metric.
+pub type Alarm = Arc<dyn Fn(Tampering) + Send + Sync>;
+
+/// What the keeper needs to know.
+pub struct Keeping {
+    /// The API server.
+    pub client: Client,
+    /// How the API server reaches us.
+    pub backend: Backend,
+    /// The certificate authorities it is to trust, as PEM; a new value is written at once.
+    pub ca: watch::Receiver<String>,
+    /// Landfast's own Namespace; made where it is missing.
+    pub namespace: String,
+    /// How long a configuration that somebody deleted or changed stays so.
+    pub stand_down: Duration,
+    /// Told of tampering.
+    pub alarm: Alarm,
+}
+
+/// Keeps our ValidatingWebhookConfiguration.
+pub struct Keeper {
+    keeping: Keeping,
+    writer: Writer,
+    /// What was last written; absent until the first write succeeded.
+    kept: Option<Rendered>,
+    next: Next,
+    backoff: Backoff,
+}
+
+/// What is to be done, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Nothing until something happens.
+    Rest,
+    /// Write what the basis asks for.
+    Write(Instant),
+    /// Look at the live configuration.
+    Look(Instant),
+    /// Somebody's change stands until then; then write.
+    StandDown(Instant),
+}
+
+/// All that can wake the keeper.
+enum Event {
+    Basis,
+    Authority,
+    Live,
+    Due,
+    Shutdown,
+}
+
+impl Keeper {
+    /// Prepares; nothing is written before [`run`](Self::run).
+    pub fn new(keeping: Keeping) -> Self {
+        let writer = Writer::new(keeping.client.clone());
+        Self { keeping, writer, kept: None, next: Next::Rest, backoff: Backoff::new() }
+    }
+
+    /// Runs until `shutdown` resolves or nobody publishes a basis any more. The configuration stays: under `Fail` the API
+    /// server then refuses what nobody judges, until we are back or the Namespace is deleted.
+    pub async fn run(mut self, mut basis: watch::Receiver<Arc<Basis>>, shutdown: impl Future<Output = ()>) {
+        let api: Api<PartialObjectMeta<ValidatingWebhookConfiguration>> = Api::all(self.keeping.client.clone());
+        let only_ours = watcher::Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
+        let live = watcher(api, only_ours).default_backoff();
+        tokio::pin!(live, shutdown);
+        self.next = Next::Write(Instant::now());
+        let mut ca = self.keeping.ca.clone();
+        let mut authorities_end = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = &mut shutdown => Event::Shutdown,
+                changed = basis.changed() => if changed.is_ok() { Event::Basis } else { Event::Shutdown },
+                changed = ca.changed(), if !authorities_end => {
+                    authorities_end = changed.is_err();
+                    Event::Authority
+                }
+                () = live_changed(&mut live) => Event::Live,
+                () = due(self.next) => Event::Due,
+            };
+            match event {
+                Event::Shutdown => return,
+                Event::Basis | Event::Authority => self.want_write(),
+                Event::Live => self.want_look(),
+                Event::Due => {
+                    let latest = Arc::clone(&basis.borrow_and_update());
+                    self.act(latest).await;
+                }
+            }
+        }
+    }
+
+    /// A change of the basis waits a moment for more of them, and for a stand-down to end.
+    fn want_write(&mut self) {
+        match self.next {
+            Next::Rest | Next::Look(_) => self.next = Next::Write(Instant::now() + limits::WEBHOOK_DEBOUNCE),
+            Next::Write(_) | Next::StandDown(_) => {}
+        }
+    }
+
+    fn want_look(&mut self) {
+        match self.next {
+            Next::Rest => self.next = Next::Look(Instant::now()),
+            // A write looks first, and a stand-down looks at its end.
+            Next::Write(_) | Next::Look(_) | Next::StandDown(_) => {}
+        }
+    }
+
+    async fn act(&mut self, basis: Arc<Basis>) {
+        let done = match self.next {
+            Next::Rest => Ok(Next::Rest),
+            Next::Look(_) => self.look().await,
+            Next::Write(_) => self.look_and_write(basis).await,
+            Next::StandDown(_) => self.write(basis).await,
+        };
+        match done {
+            Ok(next) => {
+                self.backoff = Backoff::new();
+                self.next = next;
+            }
+            Err(error) => {
+                let wait = self.backoff.next();
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    seconds = wait.as_secs_f32(),
+                    "Cannot keep the webhook configuration; trying again"
+                );
+                self.next = self.next.again_at(Instant::now() + wait);
+            }
+        }
+    }
+
+    /// Compares the live configuration with what was written last.
+    async fn look(&self) -> Result<Next, CallError> {
+        let Some(kept) = &self.kept else { return Ok(Next::Rest) };
+        let live = self.live().await?;
+        let Some(tampering) = compare(&kept.configuration, live.as_ref()) else { return Ok(Next::Rest) };
+        error!(
+            configuration = CONFIGURATION,
+            what = ?tampering,
+            back_in_seconds = self.keeping.stand_down.as_secs(),
+            "Somebody changed the webhook configuration: writes may go unjudged"
+        );
+        (self.keeping.alarm)(tampering);
+        Ok(Next::StandDown(Instant::now() + self.keeping.stand_down))
+    }
+
+    async fn look_and_write(&mut self, basis: Arc<Basis>) -> Result<Next, CallError> {
+        match self.look().await? {
+            Next::Rest => self.write(basis).await,
+            next @ (Next::StandDown(_) | Next::Look(_) | Next::Write(_)) => Ok(next),
+        }
+    }
+
+    /// Renders and applies, unless just that was written before and still stands.
+    async fn write(&mut self, basis: Arc<Basis>) -> Result<Next, CallError> {
+        let Home::Standing(uid) = self.writer.ensure_namespace(&self.keeping.namespace).await? else {
+            warn!(
+                namespace = self.keeping.namespace,
+                "Our Namespace is being deleted; its webhook configuration goes too"
+            );
+            return Ok(Next::Write(Instant::now() + limits::API_RETRY_MAX));
+        };
+        let reach = Reach {
+            backend: self.keeping.backend.clone(),
+            ca: self.keeping.ca.borrow().clone(),
+            namespace: self.keeping.namespace.clone(),
+            owner: Some(uid),
+        };
+        let rendered = tokio::task::spawn_blocking(move || entries(&basis, &reach)).await;
+        let rendered = rendered.expect("rendering neither panics nor is cancelled");
+        let stands = self.kept.as_ref() == Some(&rendered) && !matches!(self.next, Next::StandDown(_));
+        if !stands {
+            self.writer.apply_webhooks(&rendered.configuration).await?;
+            let entries = rendered.configuration["webhooks"].as_array().map_or(0, Vec::len);
+            info!(configuration = CONFIGURATION, entries, "Wrote the webhook configuration");
+            if !rendered.unguarded.is_empty() {
+                warn!(resources = ?rendered.unguarded, "Too much to guard in one expression: these are only observed");
+            }
+            self.kept = Some(rendered);
+        }
+        Ok(Next::Rest)
+    }
+
+    async fn live(&self) -> Result<Option<DynamicObject>, CallError> {
+        // Read untyped: a typed one would drop members that this client does not know, and with them a difference.
+        let resource = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
+        let api: Api<DynamicObject> = Api::all_with(self.keeping.client.clone(), &resource);
+        within_time(api.get_opt(CONFIGURATION)).await
+    }
+}
+
+impl Next {
+    fn again_at(self, at: Instant) -> Self {
+        match self {
+            Self::Rest => Self::Rest,
+            Self::Write(_) => Self::Write(at),
+            Self::Look(_) => Self::Look(at),
+            Self::StandDown(_) => Self::StandDown(at),
+        }
+    }
+}
+
+/// What is wrong with the live configuration: entries of others in it are none of ours, ours must be as written.
+fn compare(kept: &Value, live: Option<&DynamicObject>) -> Option<Tampering> {
+    let Some(live) = live else { return Some(Tampering::Deleted) };
+    if live.metadata.deletion_timestamp.is_some() {
+        return Some(Tampering::Deleted);
+    }
+    let entries = live.data["webhooks"].as_array().map_or(&[][..], Vec::as_slice);
+    let stands = |ours: &Value| entries.iter().any(|entry| entry == ours);
+    let whole = kept["webhooks"].as_array().is_some_and(|ours| ours.iter().all(stands));
+    (!whole).then_some(Tampering::Changed)
+}
+
+async fn live_changed<S, T>(live: &mut S)
+where
+    S: Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Unpin,
+{
+    loop {
+        match live.next().await {
+            Some(Ok(_)) => return,
+            // The watcher tries again by itself, with its own back-off.
+            Some(Err(error)) => {
+                warn!(error = &error as &dyn std::error::Error, "Cannot watch the webhook configuration");
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn due(next: Next) {
+    match next {
+        Next::Rest => std::future::pending().await,
+        Next::Write(at) | Next::Look(at) | Next::StandDown(at) => sleep_until(at).await,
+    }
+}

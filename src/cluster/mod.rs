@@ -1,0 +1,15 @@
+//! What do we ask of the API server, and what do we keep in it?
+//!
+//! Reads: [`client`] who we are, [`openapi`] kinds and schemas, [`namespace`] whether a namespace is going away.
+//! Keeps: [`keeper`] our webhook configuration, as [`webhook`] renders it. Every write goes through [`writer`] and nowhere else.
+//! Decides nothing about a write of others, and spawns nothing.
+
+pub mod call;
+pub mod client;
+pub mod condition;
+mod coverage;
+pub mod keeper;
+pub mod namespace;
+pub mod openapi;
+pub mod webhook;
+pub mod writer;

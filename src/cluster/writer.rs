@@ -1,0 +1,117 @@
+//! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configuration, its
+//! Namespace, Events.
+//!
+//! All by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::audit::event::{Event, EventError, EventSink};
+use crate::cluster::call::{CallError, within_time};
+use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
+
+/// The one place that writes to the API server.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+}
+
+/// Landfast's own Namespace, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// It is there, with this uid.
+    Standing(String),
+    /// It is being deleted: what it owns is to go, so nothing is written.
+    Terminating,
+}
+
+impl Writer {
+    /// Writes through this client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Finds landfast's Namespace and makes it where it is missing.
+    pub async fn ensure_namespace(&self, name: &str) -> Result<Home, CallError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let found = within_time(namespaces.get_metadata_opt(name)).await?;
+        let metadata = if let Some(found) = found {
+            found.metadata
+        } else {
+            let manifest = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            within_time(namespaces.patch(name, &parameters(), &Patch::Apply(&manifest))).await?.metadata
+        };
+        Ok(match (metadata.deletion_timestamp, metadata.uid) {
+            (None, Some(uid)) => Home::Standing(uid),
+            (Some(_), _) | (None, None) => Home::Terminating,
+        })
+    }
+
+    /// Applies our webhook configuration as rendered.
+    pub async fn apply_webhooks(&self, configuration: &Value) -> Result<(), CallError> {
+        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+        within_time(configurations.patch_metadata(CONFIGURATION, &parameters(), &Patch::Apply(configuration))).await?;
+        Ok(())
+    }
+
+    /// Creates an Event, or raises the count and last time of the one that has its name.
+    pub async fn write_event(&self, event: &Event) -> Result<(), CallError> {
+        let events: Api<CoreEvent> = Api::namespaced(self.client.clone(), &event.namespace);
+        let manifest = manifest(event);
+        within_time(events.patch_metadata(&event.name, &parameters(), &Patch::Apply(&manifest))).await?;
+        Ok(())
+    }
+}
+
+impl EventSink for Writer {
+    fn publish<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<(), EventError>> {
+        async move {
+            let written = self.write_event(event).await;
+            written.map_err(|error| EventError { name: event.name.clone(), source: Box::new(error) })
+        }
+        .boxed()
+    }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
+}
+
+/// A core/v1 Event of the older form, which `kubectl describe` and `kubectl get events` both show with its count.
+fn manifest(event: &Event) -> Value {
+    let object = &event.object;
+    let api_version = match object.group.as_str() {
+        "" => object.version.clone(),
+        group => format!("{group}/{}", object.version),
+    };
+    let mut involved = json!({ "apiVersion": api_version, "kind": object.kind, "name": object.name });
+    if !object.namespace.is_empty() {
+        involved["namespace"] = json!(object.namespace);
+    }
+    if let Some(uid) = &object.uid {
+        involved["uid"] = json!(uid);
+    }
+    // metav1.Time holds whole seconds.
+    let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": event.name, "namespace": event.namespace },
+        "involvedObject": involved,
+        "reason": event.reason.name(),
+        "action": event.action,
+        "message": event.note,
+        "type": event.reason.severity(),
+        "count": i32::try_from(event.count).unwrap_or(i32::MAX),
+        "firstTimestamp": time(event.first),
+        "lastTimestamp": time(event.last),
+        "source": { "component": "landfast" },
+        "reportingComponent": "landfast.dev/landfast",
+        "reportingInstance": "landfast",
+    })
+}
