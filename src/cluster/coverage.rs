@@ -165,27 +165,10 @@ impl Cells<'_> {
         if let Some(known) = self.known.get(&cell) {
             return *known;
         }
-        let blocks = governing(self.policy, key, source).is_some_and(blocks);
+        let blocks = self.policy.governing(key, Some(source)).is_some_and(blocks);
         self.known.insert(cell, blocks);
         blocks
     }
-}
-
-fn governing<'p>(policy: &'p Policy, key: &ObjectKey, source: &SourceId) -> Option<&'p Rule> {
-    let home = match (key.kind(), key.namespace()) {
-        ("Namespace", "") => Some(key.name()),
-        (_, "") => None,
-        (_, namespace) => Some(namespace),
-    };
-    policy.rules.iter().find(|rule| {
-        let matches = &rule.matches;
-        matches.sources.as_ref().is_none_or(|names| names.iter().any(|name| **name == *source.0))
-            && matches.namespaces.as_ref().is_none_or(|globs| home.is_some_and(|home| globs.is_match(home)))
-            && matches
-                .kinds
-                .as_ref()
-                .is_none_or(|kinds| kinds.iter().any(|kind| kind.kind == key.kind() && kind.group == key.group()))
-    })
 }
 
 /// A policy that cannot deny can never block.
