@@ -49,6 +49,7 @@ pub mod audit;
 pub mod cluster;
 pub mod config;
 pub mod drift;
+pub mod follow;
 pub mod gate;
 pub mod git;
 pub mod limits;

@@ -46,6 +46,9 @@ pub const ANSWER_BYTES_MAX: u64 = 64 * KIB as u64;
 /// Longest wait after Git has failed again and again, before a refused write or the interval may ask it once more.
 pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// Questions and changes that wait for the loop that follows Git; a full queue makes the asker wait within its deadline.
+pub const FOLLOW_QUEUE: usize = 256;
+
 /// Fetches that refused writes may cause per source before they must wait for the budget to fill again.
 pub const FETCH_BUDGET: u32 = 10;
 
@@ -59,6 +62,9 @@ pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
 
 /// Default `maxLag` of a GitSource: how far behind the head a deployer may still be rolling out.
 pub const MAX_LAG_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a source's objects stay declared once its ref is gone (CONTRACT part 3, `releaseAfter`).
+pub const RELEASE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
 pub const DEPTH_MAX: usize = 128;

@@ -1,0 +1,206 @@
+//! What does a commit declare? Reads what changed since the last good one; all of it, or none of it.
+//!
+//! Blocks. A commit of which one file cannot be read takes no effect, so that a broken file never undeclares anything.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::SourceSettings;
+use crate::drift::declared::{Declared, ObjectKey};
+use crate::drift::schema::Schemas;
+use crate::follow::kinds::{Kinds, fingerprint};
+use crate::follow::standing::{Files, Reading, Standing, Step, is_crd};
+use crate::gate::basis::{CommitId, Fault};
+use crate::git::GitError;
+use crate::git::mirror::{Head, Mirror};
+use crate::git::owners::Codeowners;
+use crate::git::tree::{BlobId, Found};
+use crate::limits;
+use crate::render;
+
+/// Reads the commits of one source.
+pub(super) struct Reader<'r> {
+    pub(super) mirror: &'r Mirror,
+    pub(super) settings: &'r SourceSettings,
+    pub(super) kinds: &'r mut Kinds,
+}
+
+/// How much of a commit is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// What differs from the commit in force.
+    Changes,
+    /// Every file.
+    Whole,
+}
+
+/// A file on its way.
+struct Item {
+    path: Arc<str>,
+    found: Option<Found>,
+    /// Kept from the look for CRDs, as long as all of them together stay small.
+    content: Option<Vec<u8>>,
+}
+
+/// Bytes of files that are kept between the look for CRDs and the reading; beyond it a file is read twice.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+impl Reader<'_> {
+    /// Reads a commit. The faults are why it must not take effect: one at least, each with its file.
+    pub(super) fn step(&mut self, standing: &Standing, head: Head, extent: Extent) -> Result<Step, Vec<Fault>> {
+        let from = standing.revision.as_ref().map(|info| &info.commit).filter(|from| self.mirror.holds(from));
+        let from = from.filter(|_| extent == Extent::Changes);
+        let mut items = self.items(standing, from, &head.commit).map_err(|error| vec![whole(&error)])?;
+        let crds = self.crds(standing, &mut items)?;
+        let schemas = self.kinds.with(crds.values()).clone();
+        let read_with = fingerprint(&schemas);
+        if from.is_some() && read_with != standing.read_with {
+            // Kinds came or went: files that did not change may read differently.
+            return self.step(standing, head, Extent::Whole);
+        }
+        let files = self.read(items, &schemas)?;
+        check_count(standing, &files)?;
+        let info = self.mirror.info(&head.commit).map_err(|error| vec![whole(&error)])?;
+        let owners = self.owners(standing, &head.commit).map_err(|error| vec![whole(&error)])?;
+        Ok(Step { head, info, files, owners, read_with })
+    }
+
+    /// All paths to look at, those included that are gone.
+    fn items(&self, standing: &Standing, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Item>, GitError> {
+        let changes = self.mirror.changes(from, to, &self.settings.path, render::may_hold_manifests)?;
+        let item = |path: &str, found| {
+            let known = standing.files.get_key_value(path).map(|(path, _)| Arc::clone(path));
+            Item { path: known.unwrap_or_else(|| path.into()), found, content: None }
+        };
+        let mut items: Vec<_> = changes.iter().map(|change| item(&change.path, change.now)).collect();
+        if from.is_none() {
+            let here: BTreeSet<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+            let gone = standing.files.keys().filter(|path| !here.contains(&***path));
+            items.extend(gone.map(|path| item(path, None)));
+        }
+        items.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(items)
+    }
+
+    /// The CRDs that the source will declare: they must be known before their custom resources are read.
+    fn crds(&self, standing: &Standing, items: &mut [Item]) -> Result<BTreeMap<ObjectKey, Arc<Declared>>, Vec<Fault>> {
+        let touched: BTreeSet<&str> = items.iter().map(|item| &*item.path).collect();
+        let untouched = standing.crds.iter().filter(|(_, crd)| !touched.contains(&*crd.file));
+        let mut crds: BTreeMap<_, _> = untouched.map(|(key, crd)| (key.clone(), Arc::clone(crd))).collect();
+        let (mut kept, mut faults) = (0, Vec::new());
+        for item in items {
+            let Some(Found::File(blob)) = item.found else { continue };
+            let content = match self.mirror.read(blob) {
+                Ok(content) => content,
+                Err(error) => {
+                    faults.push(of_file(&item.path, &error));
+                    continue;
+                }
+            };
+            if mentions(&content, b"CustomResourceDefinition") {
+                // A file that cannot be read is named by the reading itself.
+                let rendered = render::file(&item.path, &content, self.context(&self.kinds.base)).unwrap_or_default();
+                let found = rendered.objects.into_iter().filter(|declared| is_crd(&declared.key));
+                crds.extend(found.map(|crd| (crd.key.clone(), crd)));
+            }
+            if kept + content.len() <= KEPT_BYTES_MAX {
+                kept += content.len();
+                item.content = Some(content);
+            }
+        }
+        if faults.is_empty() { Ok(crds) } else { Err(shown(faults)) }
+    }
+
+    fn read(&self, items: Vec<Item>, schemas: &Schemas) -> Result<Files, Vec<Fault>> {
+        let (mut files, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
+        for item in items {
+            let reading = match item.found {
+                None => Ok(None),
+                Some(Found::Link(_)) => Ok(Some(link(&item.path))),
+                Some(Found::File(blob)) => self.file(&item, blob, schemas).map(Some),
+            };
+            match reading {
+                Ok(reading) => files.push((item.path, reading.map(Arc::new))),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(files) } else { Err(shown(faults)) }
+    }
+
+    fn file(&self, item: &Item, blob: BlobId, schemas: &Schemas) -> Result<Reading, Fault> {
+        let content = match &item.content {
+            Some(content) => Cow::Borrowed(content),
+            None => Cow::Owned(self.mirror.read(blob).map_err(|error| of_file(&item.path, &error))?),
+        };
+        let render::Rendered { mut objects, mut faults } = render::file(&item.path, &content, self.context(schemas))?;
+        objects.shrink_to_fit();
+        faults.shrink_to_fit();
+        Ok(Reading { objects, faults })
+    }
+
+    fn context<'c>(&'c self, schemas: &'c Schemas) -> render::Context<'c> {
+        let default_namespace = self.settings.default_namespace.as_deref();
+        render::Context { schemas, scope: &self.settings.scope, default_namespace }
+    }
+
+    /// CODEOWNERS, where it is another than before.
+    fn owners(&self, standing: &Standing, commit: &CommitId) -> Result<Option<(Option<BlobId>, Codeowners)>, GitError> {
+        let file = self.mirror.owners_file(commit)?;
+        if file == standing.owners_file {
+            return Ok(None);
+        }
+        // One that is too large names nobody; that is no reason to refuse a commit.
+        let text = file.and_then(|blob| self.mirror.read(blob).ok()).unwrap_or_default();
+        Ok(Some((file, Codeowners::parse(&String::from_utf8_lossy(&text)))))
+    }
+}
+
+/// The bound on objects, and the rule that a source which declared something never falls silent.
+fn check_count(standing: &Standing, files: &[(Arc<str>, Option<Arc<Reading>>)]) -> Result<(), Vec<Fault>> {
+    let gone: usize = files.iter().filter_map(|(path, _)| standing.files.get(path)).map(|old| old.objects.len()).sum();
+    let come: usize = files.iter().filter_map(|(_, new)| new.as_ref()).map(|new| new.objects.len()).sum();
+    let count = standing.count - gone + come;
+    if count > limits::OBJECTS_PER_SOURCE_MAX {
+        let most = limits::OBJECTS_PER_SOURCE_MAX;
+        return Err(vec![unplaced(format!("{count} objects are declared, more than the {most} that one source may"))]);
+    }
+    if count == 0 && standing.count > 0 {
+        return Err(vec![unplaced("nothing is declared any more where there were objects".to_owned())]);
+    }
+    Ok(())
+}
+
+fn link(path: &str) -> Reading {
+    let what = "a symbolic link, which is not followed".to_owned();
+    Reading { objects: Vec::new(), faults: vec![Fault { file: path.to_owned(), line: 0, what }] }
+}
+
+fn of_file(path: &str, error: &GitError) -> Fault {
+    Fault { file: path.to_owned(), ..whole(error) }
+}
+
+fn whole(error: &GitError) -> Fault {
+    unplaced(chain(error))
+}
+
+fn unplaced(what: String) -> Fault {
+    Fault { file: String::new(), line: 0, what }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The first faults, in the order of files.
+fn shown(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort();
+    faults.truncate(limits::FAULTS_SHOWN_MAX);
+    faults
+}
+
+fn mentions(content: &[u8], word: &[u8]) -> bool {
+    content.windows(word.len()).any(|window| window == word)
+}

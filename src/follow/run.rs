@@ -1,0 +1,321 @@
+//! What happens next? One loop over all that can wake it, which starts errands and publishes what they bring.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use crate::config::Settings;
+use crate::drift::declared::Declared;
+use crate::drift::schema::Schemas;
+use crate::follow::blames::Blames;
+use crate::follow::budget::Answer;
+use crate::follow::errand::{Order, Report};
+use crate::follow::followed::{Change, Followed};
+use crate::follow::kinds::{Kinds, fingerprint, with_crds};
+use crate::follow::read::Extent;
+use crate::follow::{Clock, Event, Options, Refreshed, Start, Statuses};
+use crate::gate::basis::{Basis, Fault, Index, Overlap, SourceId};
+use crate::git::fetch::Fetcher;
+use crate::git::mirror;
+use crate::store::Store;
+
+/// The loop that keeps the basis; see [`super`].
+pub struct Follower {
+    inbox: mpsc::Receiver<Event>,
+    basis: watch::Sender<Arc<Basis>>,
+    status: watch::Sender<Statuses>,
+    settings: Arc<Settings>,
+    base: Schemas,
+    /// `base` with the CRDs in force, and those.
+    schemas: Schemas,
+    crds: Vec<Arc<Declared>>,
+    crd_faults: Vec<Fault>,
+    sources: BTreeMap<SourceId, Followed>,
+    errands: FuturesUnordered<BoxFuture<'static, Report>>,
+    store: Arc<Store>,
+    fetcher: Fetcher,
+    clock: Clock,
+    blames: Arc<Blames>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Asked(Event),
+    Done(Box<Report>),
+    Due,
+    Shutdown,
+}
+
+impl Follower {
+    pub(super) fn new(
+        options: Options,
+        inbox: mpsc::Receiver<Event>,
+        blames: Arc<Blames>,
+    ) -> (Self, watch::Receiver<Arc<Basis>>, watch::Receiver<Statuses>) {
+        let Options { settings, schemas, store, fetcher, clock } = options;
+        let empty = Basis {
+            sources: BTreeMap::new(),
+            index: Arc::default(),
+            schemas: schemas.clone(),
+            policy: Arc::clone(&settings.policy),
+        };
+        let (basis, basis_seen) = watch::channel(Arc::new(empty));
+        let (status, status_seen) = watch::channel(Arc::default());
+        let mut follower = Self {
+            inbox,
+            basis,
+            status,
+            settings: Arc::default(),
+            base: schemas.clone(),
+            schemas,
+            crds: Vec::new(),
+            crd_faults: Vec::new(),
+            sources: BTreeMap::new(),
+            errands: FuturesUnordered::new(),
+            store,
+            fetcher,
+            clock,
+            blames,
+        };
+        follower.adopt(&settings, Instant::now());
+        follower.publish_now(Index::build(&[]));
+        (follower, basis_seen, status_seen)
+    }
+
+    /// Follows until `shutdown` or until nobody holds a handle any more.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            self.start_errands();
+            let wake = tokio::select! {
+                () = &mut shutdown => Wake::Shutdown,
+                wake = self.wake() => wake,
+            };
+            match wake {
+                Wake::Shutdown => return,
+                Wake::Due => {}
+                Wake::Asked(event) => self.asked(event).await,
+                Wake::Done(report) => self.done(*report).await,
+            }
+        }
+    }
+
+    /// Runs until every source has been asked for once and read; for who needs one basis and no more.
+    ///
+    /// What could not be fetched or read is told by the status.
+    pub async fn settle(&mut self) {
+        loop {
+            let asked = |source: &Followed| source.start == Start::Asked && source.errand.is_none();
+            if self.sources.values().all(asked) && !self.rereads_due() {
+                return;
+            }
+            self.start_errands();
+            match self.wake().await {
+                Wake::Shutdown => return,
+                Wake::Due => {}
+                Wake::Asked(event) => self.asked(event).await,
+                Wake::Done(report) => self.done(*report).await,
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let due = self.sources.values().filter(|source| source.errand.is_none()).map(|source| source.due).min();
+        // With no source at all there is still settings to wait for.
+        let due = due.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+        tokio::select! {
+            event = self.inbox.recv() => event.map_or(Wake::Shutdown, Wake::Asked),
+            Some(report) = self.errands.next() => Wake::Done(Box::new(report)),
+            () = sleep_until(due) => Wake::Due,
+        }
+    }
+
+    async fn asked(&mut self, event: Event) {
+        match event {
+            Event::Refresh(id, reply) => self.refresh(&id, reply),
+            Event::Settings(settings) => {
+                self.adopt(&settings, Instant::now());
+                self.publish().await;
+            }
+            Event::Schemas(base) => {
+                self.base = base;
+                self.crds.clear();
+                self.publish().await;
+            }
+        }
+    }
+
+    fn refresh(&mut self, id: &SourceId, reply: oneshot::Sender<Refreshed>) {
+        let Some(source) = self.sources.get_mut(id) else {
+            // Who has stopped waiting needs no answer.
+            let _ = reply.send(Refreshed::Unknown);
+            return;
+        };
+        // A fetch that began before the question may have missed what it asks for.
+        if source.errand.is_some() || !source.late.is_empty() {
+            source.late.push(reply);
+            return;
+        }
+        match source.budget.take(Instant::now()) {
+            Answer::Granted => {
+                source.waiting.push(reply);
+                source.due = Instant::now();
+            }
+            Answer::Spent | Answer::BackingOff => drop(reply.send(Refreshed::NotAsked)),
+        }
+    }
+
+    /// Takes up settings: sources come, go, or are to be read otherwise.
+    fn adopt(&mut self, settings: &Arc<Settings>, now: Instant) {
+        self.settings = Arc::clone(settings);
+        let wanted: BTreeMap<_, _> = settings.sources.iter().map(|source| (&source.id, source)).collect();
+        self.sources.retain(|id, _| wanted.contains_key(id));
+        for (id, settings) in wanted {
+            let mirror = mirror::folder(self.store.root(), id, &settings.url);
+            let settings = Arc::new(settings.clone());
+            let source = self.sources.entry(id.clone()).or_insert_with(|| Followed::new(&settings, now));
+            if source.mirror != mirror || source.settings.reference != settings.reference {
+                source.due = now;
+            }
+            (source.settings, source.mirror) = (settings, mirror);
+        }
+        let mirrors = self.sources.iter().map(|(id, source)| (id.clone(), source.mirror.clone()));
+        self.blames.look_in(mirrors.collect());
+    }
+
+    fn start_errands(&mut self) {
+        let (now, wanted) = (Instant::now(), fingerprint(&self.schemas));
+        let ids: Vec<_> = self.sources.keys().cloned().collect();
+        for id in ids {
+            let Some(source) = self.sources.get_mut(&id) else { continue };
+            let Some(errand) = source.next_errand(now, wanted) else { continue };
+            source.errand = Some(errand);
+            let foreign = self.foreign(&id);
+            let Some(source) = self.sources.get(&id) else { continue };
+            let own = source.standing.crds.values().cloned();
+            let order = Order {
+                errand,
+                settings: Arc::clone(&source.settings),
+                standing: Arc::clone(&source.standing),
+                extent: if source.reads_alike() { Extent::Changes } else { Extent::Whole },
+                refused: source.refused.clone(),
+                mirror: source.mirror.clone(),
+                kinds: Kinds::new(self.base.clone(), foreign, own, self.schemas.clone()),
+                wanted,
+                store: Arc::clone(&self.store),
+                clock: Arc::clone(&self.clock),
+            };
+            self.errands.push(Box::pin(order.run(self.fetcher.clone())));
+        }
+    }
+
+    fn rereads_due(&self) -> bool {
+        let wanted = fingerprint(&self.schemas);
+        self.sources.values().any(|source| source.is_stale(wanted))
+    }
+
+    /// CRDs of all other sources.
+    fn foreign(&self, id: &SourceId) -> Vec<Arc<Declared>> {
+        let others = self.sources.iter().filter(|(other, _)| *other != id);
+        others.flat_map(|(_, source)| source.standing.crds.values().cloned()).collect()
+    }
+
+    async fn done(&mut self, report: Report) {
+        let now = (self.clock)();
+        let id = report.order.settings.id.clone();
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        source.errand = None;
+        let change = source.change(&report);
+        let reply = source.take(report, now);
+        // Only a fetch answers who waits for one.
+        let waiting = if reply.is_some() { std::mem::take(&mut source.waiting) } else { Vec::new() };
+        let late = std::mem::take(&mut source.late);
+        match change {
+            Change::Basis => self.publish().await,
+            Change::StatusAlone => self.publish_status(),
+        }
+        let reply = reply.unwrap_or(Refreshed::Unchanged);
+        for waiting in waiting {
+            // Who has stopped waiting needs no answer.
+            let _ = waiting.send(reply);
+        }
+        self.let_in_late(&id, late);
+    }
+
+    /// Who asked while an errand was under way gets a fetch of their own, all of them together.
+    fn let_in_late(&mut self, id: &SourceId, late: Vec<oneshot::Sender<Refreshed>>) {
+        let Some(source) = self.sources.get_mut(id) else { return };
+        let late: Vec<_> = late.into_iter().filter(|reply| !reply.is_closed()).collect();
+        if late.is_empty() {
+            return;
+        }
+        match source.budget.take(Instant::now()) {
+            Answer::Granted => {
+                source.waiting.extend(late);
+                source.due = Instant::now();
+            }
+            Answer::Spent | Answer::BackingOff => {
+                for reply in late {
+                    let _ = reply.send(Refreshed::NotAsked);
+                }
+            }
+        }
+    }
+
+    async fn publish(&mut self) {
+        self.count_crds();
+        let sources: Vec<_> =
+            self.sources.iter().map(|(id, source)| (id.clone(), Arc::clone(&source.standing.objects))).collect();
+        let built = tokio::task::spawn_blocking(move || {
+            let sources: Vec<_> = sources.iter().map(|(id, objects)| (id, &**objects)).collect();
+            Index::build(&sources)
+        });
+        match built.await {
+            Ok(built) => self.publish_now(built),
+            Err(error) => warn!(%error, "Building the index failed: the last one stays"),
+        }
+    }
+
+    /// Schemas anew, where the CRDs in force (or the cluster's kinds) are others than before.
+    fn count_crds(&mut self) {
+        let crds = || self.sources.values().flat_map(|source| source.standing.crds.values());
+        if self.crds.is_empty() || !self.crds.iter().eq(crds()) {
+            (self.schemas, self.crd_faults) = with_crds(&self.base, crds());
+            self.crds = crds().cloned().collect();
+        }
+    }
+
+    fn publish_now(&mut self, (index, overlaps): (Index, Vec<Overlap>)) {
+        let mut faults: BTreeMap<SourceId, Vec<Fault>> = BTreeMap::new();
+        for Overlap { source, fault } in overlaps {
+            faults.entry(source).or_default().push(fault);
+        }
+        let mut sources = BTreeMap::new();
+        for (id, source) in &mut self.sources {
+            source.faults = Arc::new(source.all_faults(faults.remove(id).unwrap_or_default(), &self.crd_faults));
+            sources.insert(id.clone(), Arc::new(source.published()));
+        }
+        let (schemas, policy) = (self.schemas.clone(), Arc::clone(&self.settings.policy));
+        self.basis.send_replace(Arc::new(Basis { sources, index: Arc::new(index), schemas, policy }));
+        self.publish_status();
+    }
+
+    fn publish_status(&self) {
+        self.status.send_replace(Arc::new(self.sources.values().map(Followed::status).collect()));
+    }
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("sources", &self.sources.keys()).finish_non_exhaustive()
+    }
+}
