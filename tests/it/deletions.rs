@@ -46,7 +46,7 @@ fn deleting_a_namespace_that_holds_declared_objects_is_denied_and_counts_them() 
     case.kubectl(User::Alice, &["delete", "namespace", &case.namespace, "--wait=false"]).fails_with(&[
         "denied the request",
         &case.namespace,
-        "2 declared objects",
+        "2 objects that Git declares go with it",
     ]);
     let empty = Case::new("deny");
     empty.kubectl(User::Alice, &["delete", "namespace", &empty.namespace, "--wait=false"]).succeeds();
