@@ -66,6 +66,9 @@ pub const MAX_LAG_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// How long a source's objects stay declared once its ref is gone (CONTRACT part 3, `releaseAfter`).
 pub const RELEASE_AFTER: Duration = Duration::from_secs(24 * 3600);
 
+/// `precedence` of a DriftPolicy that names none: behind all that do, unless they say a higher number.
+pub const PRECEDENCE_DEFAULT: i64 = 1_000;
+
 /// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
 pub const DEPTH_MAX: usize = 128;
 

@@ -1,0 +1,154 @@
+//! What do the operator's objects mean together? Specs become settings: defaults filled, conflicts found, what is not built yet
+//! left out of effect.
+//!
+//! Pure. Reads no file; between objects only, inside one object `decode` has checked.
+
+use std::sync::Arc;
+
+use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Rulings, SourceRef, Spec};
+use crate::config::{Settings, SourceSettings, unbuilt, values};
+use crate::gate::basis::{Fault, Scope, SourceId};
+use crate::gate::policy::{Match, Policy, Rule};
+use crate::limits::{INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
+
+/// Resolves all objects; the faults are all there are between them.
+pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
+    let faults = twice(objects);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let mut settings = Settings::default();
+    let mut policies: Vec<(&Object, Rule)> = Vec::new();
+    for object in objects {
+        let missing = unbuilt::members(&object.spec);
+        if !missing.is_empty() {
+            settings.notices.push(without_effect(object, &missing));
+            continue;
+        }
+        match &object.spec {
+            Spec::GitSource(spec) => settings.sources.extend(source(&object.name, spec)),
+            Spec::DriftPolicy(spec) => policies.push((object, rule(&object.name, spec))),
+            Spec::BreakGlass(_) => {}
+        }
+    }
+    settings.sources.sort_by(|a, b| a.id.cmp(&b.id));
+    policies.sort_by(|(_, a), (_, b)| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
+    settings.notices.extend(conflicts(&policies));
+    settings.notices.extend(unknown_sources(objects));
+    settings.notices.sort();
+    let rules = policies.into_iter().map(|(_, rule)| rule).collect();
+    settings.policy = Arc::new(Policy { rules, ..Policy::default() });
+    Ok(settings)
+}
+
+fn fault(object: &Object, what: String) -> Fault {
+    Fault { file: object.origin.file.clone(), line: object.origin.line, what }
+}
+
+fn twice(objects: &[Object]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (n, object) in objects.iter().enumerate() {
+        let same = |other: &&Object| other.spec.kind() == object.spec.kind() && other.name == object.name;
+        if let Some(first) = objects[..n].iter().find(same) {
+            let place = format!("{}:{}", first.origin.file, first.origin.line);
+            faults.push(fault(object, format!("{} {} is there already, at {place}", object.spec.kind(), object.name)));
+        }
+    }
+    faults
+}
+
+fn without_effect(object: &Object, missing: &[&str]) -> Fault {
+    let (kind, name) = (object.spec.kind(), &object.name);
+    let consequence = match object.spec {
+        Spec::GitSource(_) => "it declares nothing",
+        Spec::DriftPolicy(_) => "it guards nothing",
+        Spec::BreakGlass(_) => "it opens nothing",
+    };
+    fault(object, format!("{kind} {name} asks for what is not built yet: {}; {consequence}", missing.join(", ")))
+}
+
+/// `None` only for what [`unbuilt`] holds back.
+fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
+    let SourceRef::Named(reference) = &spec.reference else { return None };
+    let Globs { patterns, set } = spec.scope.namespaces.clone().unwrap_or_default();
+    Some(SourceSettings {
+        id: SourceId(name.into()),
+        url: spec.url.text.clone(),
+        reference: reference.clone(),
+        path: spec.path.clone(),
+        interval: spec.interval.unwrap_or(INTERVAL_DEFAULT),
+        default_namespace: spec.default_namespace.clone(),
+        scope: Scope { namespaces: set, patterns, cluster_scoped: spec.scope.cluster_scoped },
+        max_lag: spec.max_lag.unwrap_or(MAX_LAG_DEFAULT),
+    })
+}
+
+fn rule(name: &str, spec: &DriftPolicy) -> Rule {
+    let Rulings { drift, delete, .. } = spec.rulings;
+    let drift = drift.unwrap_or_default();
+    let PolicyMatch { sources, namespaces, kinds } = spec.matches.clone();
+    let (namespace_patterns, namespaces) = match namespaces {
+        Some(Globs { patterns, set }) => (patterns, Some(set)),
+        None => (Vec::new(), None),
+    };
+    Rule {
+        name: name.to_owned(),
+        precedence: spec.precedence.unwrap_or(PRECEDENCE_DEFAULT),
+        mode: spec.mode,
+        failure_policy: spec.failure_policy,
+        matches: Match { sources, namespaces, namespace_patterns, kinds },
+        drift,
+        delete: delete.unwrap_or(drift),
+        writers: spec.writers.clone(),
+    }
+}
+
+/// Policies of one precedence that may match one object: files have no age, so the name decides who governs.
+fn conflicts(policies: &[(&Object, Rule)]) -> Vec<Fault> {
+    let mut notices = Vec::new();
+    for (n, (object, rule)) in policies.iter().enumerate() {
+        let earlier = policies[..n].iter().map(|(_, earlier)| earlier);
+        let rival = earlier.filter(|earlier| earlier.precedence == rule.precedence);
+        for rival in rival.filter(|rival| overlap(&rival.matches, &rule.matches)) {
+            let (name, first) = (&rule.name, &rival.name);
+            let what = format!(
+                "DriftPolicy {name} is Conflicted: it overlaps {first} at precedence {}; what both match, {first} governs",
+                rule.precedence
+            );
+            notices.push(fault(object, what));
+        }
+    }
+    notices
+}
+
+fn overlap(a: &Match, b: &Match) -> bool {
+    let sources = meet(a.sources.as_deref(), b.sources.as_deref(), |a, b| a == b);
+    let kinds = meet(a.kinds.as_deref(), b.kinds.as_deref(), |a, b| a == b);
+    let patterns = |rule: &Match| rule.namespaces.is_some().then(|| rule.namespace_patterns.clone());
+    let namespaces = meet(patterns(a).as_deref(), patterns(b).as_deref(), |a, b| values::meet(a, b));
+    sources && kinds && namespaces
+}
+
+/// Whether two lists have something in common; an absent one has everything.
+fn meet<T>(a: Option<&[T]>, b: Option<&[T]>, same: impl Fn(&T, &T) -> bool) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.iter().any(|a| b.iter().any(|b| same(a, b))),
+        (None, _) | (_, None) => true,
+    }
+}
+
+fn unknown_sources(objects: &[Object]) -> Vec<Fault> {
+    let is_known =
+        |name: &String| objects.iter().any(|other| matches!(other.spec, Spec::GitSource(_)) && other.name == *name);
+    let mut notices = Vec::new();
+    for object in objects {
+        let Spec::DriftPolicy(policy) = &object.spec else { continue };
+        for name in policy.matches.sources.iter().flatten().filter(|name| !is_known(name)) {
+            notices.push(fault(
+                object,
+                format!("DriftPolicy {} matches the GitSource {name}, which is not there", object.name),
+            ));
+        }
+    }
+    notices
+}

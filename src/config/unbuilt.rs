@@ -1,0 +1,49 @@
+//! What is not built yet? Members that load, but leave their object without effect; one list, so that building one of them means
+//! deleting its line.
+
+use crate::config::crd::{DriftPolicy, GitSource, Render, RepairMode, Rulings, SourceRef, Spec, Transport};
+use crate::gate::verdict::Ruling;
+
+/// The members of an object that are not built yet, as a person writes them.
+pub(super) fn members(spec: &Spec) -> Vec<&'static str> {
+    match spec {
+        Spec::GitSource(source) => of_source(source),
+        Spec::DriftPolicy(policy) => of_policy(policy),
+        Spec::BreakGlass(_) => vec!["BreakGlass"],
+    }
+}
+
+fn of_source(source: &GitSource) -> Vec<&'static str> {
+    let GitSource { url, reference, path: _, secret_ref, verify, render, release_after, .. } = source;
+    chosen([
+        ("an ssh spec.url", url.transport == Transport::Ssh),
+        ("spec.secretRef", secret_ref.is_some()),
+        ("spec.verify", verify.is_some()),
+        ("spec.ref.semver", matches!(reference, SourceRef::Semver(_))),
+        ("spec.render.type Kustomize", *render == Render::Kustomize),
+        ("spec.render.type Helm", *render == Render::Helm),
+        ("spec.releaseAfter", release_after.is_some()),
+    ])
+}
+
+fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
+    let DriftPolicy { rulings, rollback, ignore, break_glass, repair, .. } = policy;
+    let Rulings { drift, delete, undeclared_fields, undeclared_objects, derived_objects } = *rulings;
+    let milder = |ruling| matches!(ruling, Some(Ruling::Annotate | Ruling::Revert));
+    let above_allow = |ruling: Option<Ruling>| ruling.is_some_and(|ruling| ruling > Ruling::Allow);
+    chosen([
+        ("Annotate and Revert in spec.rulings.drift", milder(drift)),
+        ("Annotate and Revert in spec.rulings.delete", milder(delete)),
+        ("spec.rulings.undeclaredFields", above_allow(undeclared_fields)),
+        ("spec.rulings.undeclaredObjects", above_allow(undeclared_objects)),
+        ("spec.rulings.derivedObjects", above_allow(derived_objects)),
+        ("spec.rollback", *rollback > 0),
+        ("spec.ignore", !ignore.is_empty()),
+        ("spec.breakGlass", break_glass.is_some()),
+        ("spec.repair", repair.is_some_and(|repair| repair.mode != RepairMode::Never)),
+    ])
+}
+
+fn chosen<const N: usize>(members: [(&'static str, bool); N]) -> Vec<&'static str> {
+    members.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect()
+}
