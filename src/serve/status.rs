@@ -1,6 +1,5 @@
 //! How does it go? Health, readiness, metrics and state over plain HTTP, for people, probes and scrapers. It changes nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use crate::audit::board::Board;
 use crate::audit::metrics::{Metrics, OfSource, Source as SourceLabels};
 use crate::audit::record::Record;
-use crate::gate::basis::{Basis, SourceId};
+use crate::gate::basis::Basis;
 use crate::gate::policy::{FailurePolicy, Mode};
 use crate::limits;
 
@@ -31,10 +30,46 @@ pub enum Phase {
     Draining,
 }
 
+/// One source, as the page shows it. Made in `app` of what `follow` knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: String,
+    /// Its URL, without user and password.
+    pub remote: String,
+    /// The revision in force.
+    pub revision: Option<String>,
+    /// That revision's author.
+    pub author: Option<String>,
+    /// When it was written.
+    pub date: Option<Timestamp>,
+    /// The commit that was found but must not take effect; its faults come first.
+    pub refused: Option<String>,
+    /// Objects declared.
+    pub declared: usize,
+    /// How many faults there are.
+    pub fault_count: usize,
+    /// The first [`limits::FAULTS_SHOWN_MAX`], each with file and line.
+    pub faults: Vec<String>,
+    /// Why the last fetch failed; absent where it did not.
+    pub error: Option<String>,
+    /// When Git last answered.
+    pub fetched: Option<Timestamp>,
+}
+
+/// Tells how far the sources are.
+pub trait Progress: Send + Sync {
+    /// Whether what was known before the start is loaded, or the end has begun.
+    fn phase(&self) -> Phase;
+
+    /// Every source, in the order of their names.
+    fn sources(&self) -> Vec<SourceReport>;
+}
+
 /// What the page shows.
 pub struct Status {
+    progress: Arc<dyn Progress>,
     basis: watch::Receiver<Arc<Basis>>,
-    phase: watch::Receiver<Phase>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -46,21 +81,9 @@ struct Page {
     version: &'static str,
     ready: bool,
     policy_generation: u64,
-    sources: Vec<SourceStatus>,
+    sources: Vec<SourceReport>,
     policies: Vec<PolicyStatus>,
     records: Vec<Record>,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceStatus {
-    name: String,
-    revision: Option<String>,
-    author: Option<String>,
-    date: Option<Timestamp>,
-    declared: usize,
-    fault_count: usize,
-    /// At most [`limits::FAULTS_SHOWN_MAX`].
-    faults: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,16 +99,16 @@ struct PolicyStatus {
 impl Status {
     /// Counts the time to readiness from now.
     pub fn new(
+        progress: Arc<dyn Progress>,
         basis: watch::Receiver<Arc<Basis>>,
-        phase: watch::Receiver<Phase>,
         board: Arc<Board>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { basis, phase, board, metrics, started: Instant::now() }
+        Self { progress, basis, board, metrics, started: Instant::now() }
     }
 
     fn ready(&self) -> bool {
-        match *self.phase.borrow() {
+        match self.progress.phase() {
             Phase::Loaded => true,
             Phase::Loading => self.started.elapsed() >= limits::READY_WAIT_MAX,
             Phase::Draining => false,
@@ -98,60 +121,34 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             ready: self.ready(),
             policy_generation: basis.policy.generation,
-            sources: sources(&basis),
+            sources: self.progress.sources(),
             policies: policies(&basis),
             records: self.board.latest(),
         }
     }
 
-    /// Sets the gauges that mirror the basis; a revision that is no longer in force leaves the metrics.
+    /// Sets the gauges that mirror the sources; a source or revision that is no more leaves the metrics.
     fn mirror(&self) {
-        let basis = Arc::clone(&self.basis.borrow());
         let Metrics { source, source_commit, source_objects, source_faults, .. } = self.metrics.as_ref();
         source.clear();
-        let declared = declared(&basis);
-        for (id, state) in &basis.sources {
-            let of = OfSource { source: id.to_string() };
-            let revision = state.revision.as_ref().map(ToString::to_string).unwrap_or_default();
-            source.get_or_create(&SourceLabels { source: id.to_string(), revision }).set(1);
-            if let Some(head) = &state.head {
-                source_commit.get_or_create(&of).set(head.date.as_second());
+        for of_source in [source_commit, source_objects, source_faults] {
+            of_source.clear();
+        }
+        for report in self.progress.sources() {
+            let of = OfSource { source: report.name.clone() };
+            if let Some(date) = report.date {
+                source_commit.get_or_create(&of).set(date.as_second());
             }
-            source_objects.get_or_create(&of).set(whole(declared.get(id).copied().unwrap_or(0)));
-            source_faults.get_or_create(&of).set(whole(state.faults.len()));
+            source_objects.get_or_create(&of).set(whole(report.declared));
+            source_faults.get_or_create(&of).set(whole(report.fault_count));
+            let revision = report.revision.unwrap_or_default();
+            source.get_or_create(&SourceLabels { source: report.name, revision }).set(1);
         }
     }
 }
 
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// How many objects each source declares.
-fn declared(basis: &Basis) -> BTreeMap<SourceId, usize> {
-    let mut counts = BTreeMap::new();
-    for entry in basis.index.objects.values().filter(|entry| entry.head.is_some()) {
-        if let Some(count) = counts.get_mut(&entry.source) {
-            *count += 1;
-        } else {
-            counts.insert(entry.source.clone(), 1);
-        }
-    }
-    counts
-}
-
-fn sources(basis: &Basis) -> Vec<SourceStatus> {
-    let declared = declared(basis);
-    let one = |(id, state): (&SourceId, &Arc<crate::gate::basis::Source>)| SourceStatus {
-        name: id.to_string(),
-        revision: state.revision.as_ref().map(ToString::to_string),
-        author: state.head.as_ref().map(|head| head.author.clone()),
-        date: state.head.as_ref().map(|head| head.date),
-        declared: declared.get(id).copied().unwrap_or(0),
-        fault_count: state.faults.len(),
-        faults: state.faults.iter().take(limits::FAULTS_SHOWN_MAX).map(ToString::to_string).collect(),
-    };
-    basis.sources.iter().map(one).collect()
 }
 
 fn policies(basis: &Basis) -> Vec<PolicyStatus> {

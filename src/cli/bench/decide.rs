@@ -1,0 +1,72 @@
+//! How long does one decision take? From the bytes of a review to the bytes of its answer, on one thread.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use jiff::Timestamp;
+
+use crate::cli::bench::figures::Figure;
+use crate::cli::bench::sample;
+use crate::drift::compare::compare;
+use crate::drift::document::Document;
+use crate::gate;
+use crate::gate::basis::Basis;
+use crate::gate::facts::Facts;
+use crate::gate::response::Answer;
+use crate::gate::verdict::Ruling;
+use crate::gate::write::{Change, Write};
+
+/// Measured reviews of each case, and those before them that only warm up.
+const ROUNDS: usize = 20_000;
+const WARM_UP: usize = 2_000;
+
+/// Measures all cases.
+pub(super) fn run() -> anyhow::Result<Vec<Figure>> {
+    let basis = sample::basis()?;
+    let mut figures = Vec::new();
+    for (name, review, expected) in [
+        ("decide/declared, agrees", sample::agreeing(), Ruling::Allow),
+        ("decide/declared, drifts", sample::drifting(), Ruling::Deny),
+        ("decide/undeclared", sample::undeclared(), Ruling::Allow),
+    ] {
+        let ruling = decide(&review, &basis)?.1;
+        ensure!(ruling == expected, "{name} was ruled {}", ruling.name());
+        figures.push(Figure::micros(name, times(|| decide(black_box(&review), &basis))));
+    }
+    figures.push(comparison(&basis)?);
+    Ok(figures)
+}
+
+/// What `serve` does with the bytes of a review that asks nothing.
+fn decide(review: &[u8], basis: &Basis) -> anyhow::Result<(Vec<u8>, Ruling)> {
+    let write = Write::parse(review)?;
+    let outcome = gate::decide(&write, basis, &Facts::default(), Timestamp::UNIX_EPOCH);
+    Ok((Answer::of(&outcome.verdict, write.uid).to_json(), outcome.verdict.ruling))
+}
+
+/// The comparison alone: both documents are read already.
+fn comparison(basis: &Basis) -> anyhow::Result<Figure> {
+    let declared = sample::declared(&basis.schemas)?;
+    let review = sample::agreeing();
+    let Change::Update { after, .. } = Write::parse(&review)?.change else { anyhow::bail!("the sample is no update") };
+    let (declared, object) = (Document::parse(&declared.json)?, Document::parse(after.get().as_bytes())?);
+    let schema = basis.schemas.schema("apps", "v1", "Deployment");
+    let differences = compare(schema, &declared, &object);
+    ensure!(differences.is_empty(), "the sample differs: {differences:?}");
+    Ok(Figure::micros("decide/comparison alone", times(|| compare(schema, black_box(&declared), black_box(&object)))))
+}
+
+fn times<T>(mut one: impl FnMut() -> T) -> Vec<Duration> {
+    for _ in 0..WARM_UP {
+        black_box(one());
+    }
+    let timed = (0..ROUNDS).map(|_| {
+        let started = Instant::now();
+        let result = one();
+        let time = started.elapsed();
+        black_box(result);
+        time
+    });
+    timed.collect()
+}
