@@ -45,7 +45,9 @@
 //! - No value of a Secret reaches a message, a record or a log.
 //! - No policy that cannot deny can block: only the entry `guard` fails closed, and it names only what a policy guards so.
 
+pub mod app;
 pub mod audit;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod drift;

@@ -31,6 +31,9 @@ pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Longest a denial waits to learn which commit last wrote the line; beyond it the file and the head are named.
 pub const BLAME_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// How long it takes until the API server is asked again who we are, where it did not say.
+pub const IDENTITY_RETRY: Duration = Duration::from_secs(5);
+
 /// Longest that one fetch of a source may take before its process is ended.
 pub const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
 

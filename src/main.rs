@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == landfast::git::child::SUBCOMMAND) {
         return landfast::git::child::main();
     }
-    ExitCode::SUCCESS
+    landfast::cli::main()
 }

@@ -50,6 +50,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// TLS handshakes that failed or took too long.
     pub handshakes_failed: Counter,
+    /// Times that somebody deleted or changed our webhook configuration.
+    pub tampering: Family<Tampered, Counter>,
     /// End of the serving certificate, in seconds since 1970.
     pub certificate_expiry: Gauge<f64, AtomicU64>,
 }
@@ -92,6 +94,13 @@ pub struct Fetched {
     pub source: String,
     /// `new`, `unchanged` or `failed`.
     pub outcome: &'static str,
+}
+
+/// Label of a change to our webhook configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Tampered {
+    /// `deleted` or `changed`.
+    pub how: &'static str,
 }
 
 /// Label of a sink.
@@ -146,6 +155,7 @@ impl Metrics {
             source_faults: add.plain("source_faults", "Faults of each GitSource", Family::default()),
             connections: add.plain("connections", "Connections open to the webhook listener", Gauge::default()),
             handshakes_failed: add.plain("handshakes_failed", "TLS handshakes failed or too slow", Counter::default()),
+            tampering: add.plain("tampering", "Webhook configuration deleted or changed by others", Family::default()),
             certificate_expiry: add.plain(
                 "certificate_expiry_timestamp_seconds",
                 "End of the serving certificate, since 1970",

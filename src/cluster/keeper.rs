@@ -47,7 +47,7 @@ pub struct Keeping {
     /// How the API server reaches us.
     pub backend: Backend,
     /// The certificate authorities it is to trust, as PEM; a new value is written at once.
-    pub ca: watch::Receiver<String>,
+    pub ca: watch::Receiver<Arc<str>>,
     /// Landfast's own Namespace; made where it is missing.
     pub namespace: String,
     /// How long a configuration that somebody deleted or changed stays so.
@@ -202,7 +202,7 @@ impl Keeper {
         };
         let reach = Reach {
             backend: self.keeping.backend.clone(),
-            ca: self.keeping.ca.borrow().clone(),
+            ca: self.keeping.ca.borrow().to_string(),
             namespace: self.keeping.namespace.clone(),
             owner: Some(uid),
         };

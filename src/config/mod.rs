@@ -11,6 +11,8 @@ mod resolve;
 mod unbuilt;
 mod values;
 
+pub use crate::config::values::duration;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::gate::policy::KindName;
 const DURATION_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// A duration as Go's `time.ParseDuration` reads it, but not negative: `1h30m`, `10s`, `1.5h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{}` is no duration such as 30s, 10m or 1h30m", text.escape_debug());
     if text == "0" {
         return Ok(Duration::ZERO);

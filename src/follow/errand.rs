@@ -8,8 +8,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
+use crate::audit::Clock;
 use crate::config::{Reference, SourceSettings};
-use crate::follow::Clock;
 use crate::follow::kinds::Kinds;
 use crate::follow::read::{Extent, Reader, chain};
 use crate::follow::standing::Standing;

@@ -26,6 +26,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::audit::Clock;
 use crate::config::{Reference, Settings};
 use crate::drift::schema::Schemas;
 use crate::follow::blames::Blames;
@@ -36,9 +37,6 @@ use crate::limits;
 use crate::store::Store;
 
 pub use crate::follow::run::Follower;
-
-/// What time it is; `app` reads the clock.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What a [`Follower`] starts with.
 pub struct Options {

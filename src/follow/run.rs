@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use crate::audit::Clock;
 use crate::config::Settings;
 use crate::drift::declared::Declared;
 use crate::drift::schema::Schemas;
@@ -22,7 +23,7 @@ use crate::follow::errand::{Order, Report};
 use crate::follow::followed::{Change, Followed};
 use crate::follow::kinds::{Kinds, fingerprint, with_crds};
 use crate::follow::read::Extent;
-use crate::follow::{Clock, Event, Options, Refreshed, Start, Statuses};
+use crate::follow::{Event, Options, Refreshed, Start, Statuses};
 use crate::gate::basis::{Basis, Fault, Index, Overlap, SourceId};
 use crate::git::fetch::Fetcher;
 use crate::git::mirror;

@@ -1,0 +1,114 @@
+//! How does what one part knows reach another that must not know it? Small tasks, each from one watch to another.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::cluster::client;
+use crate::cluster::openapi::GroupVersion;
+use crate::config::Settings;
+use crate::drift::schema::Schemas;
+use crate::follow::{Follow, Start};
+use crate::gate::basis::Basis;
+use crate::limits;
+use crate::serve::status::Phase;
+
+/// Ready once all that the state folder remembers is in force and Git was asked once.
+pub(super) async fn phase(follow: Follow, phase: watch::Sender<Phase>, shutdown: impl Future<Output = ()>) {
+    let mut status = follow.status();
+    let loaded = async {
+        let all = |sources: &crate::follow::Statuses| sources.iter().all(|source| source.start == Start::Asked);
+        // A follower that has ended loads nothing more; its end ends the process.
+        let _ = status.wait_for(all).await;
+        phase.send_if_modified(|phase| {
+            let loading = *phase == Phase::Loading;
+            if loading {
+                *phase = Phase::Loaded;
+            }
+            loading
+        });
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = loaded => {}
+        () = shutdown => {}
+    }
+}
+
+/// The group-versions that Git declares, for the schemas of the API server.
+pub(super) async fn wanted(
+    mut basis: watch::Receiver<Arc<Basis>>,
+    wanted: watch::Sender<BTreeSet<GroupVersion>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let now: BTreeSet<_> = basis
+            .borrow_and_update()
+            .index
+            .objects
+            .values()
+            .filter_map(|entry| entry.head.as_ref())
+            .map(|declared| (declared.key.group().to_owned(), declared.version.to_string()))
+            .collect();
+        let now: BTreeSet<_> = now.into_iter().map(|(group, version)| GroupVersion { group, version }).collect();
+        wanted.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+        tokio::select! {
+            changed = basis.changed() => if changed.is_err() { return },
+            () = &mut shutdown => return,
+        }
+    }
+}
+
+/// What the API server says of kinds, to those who render and compare.
+pub(super) async fn learnt(mut learnt: watch::Receiver<Schemas>, follow: Follow, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            changed = learnt.changed() => if changed.is_err() { return },
+            () = &mut shutdown => return,
+        }
+        let schemas = learnt.borrow_and_update().clone();
+        follow.set_schemas(schemas).await;
+    }
+}
+
+/// Who we are to the API server: our own writes are never ours to judge. Asked until it is known.
+pub(super) async fn identity(
+    client: Client,
+    follow: Follow,
+    settings: Arc<Settings>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let identity = loop {
+        match client::who_am_i(&client).await {
+            Ok(identity) => break identity,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "The API server does not say who we are")
+            }
+        }
+        tokio::select! {
+            () = sleep(limits::IDENTITY_RETRY) => {}
+            () = &mut shutdown => return,
+        }
+    };
+    if identity.is_administrator() {
+        tracing::warn!(user = %identity.user, "Landfast runs as an administrator: its own writes are judged like a person's");
+    } else {
+        let mut policy = settings.policy.as_ref().clone();
+        policy.landfast = Some(identity.user);
+        let settings = Settings { policy: Arc::new(policy), ..settings.as_ref().clone() };
+        follow.set_settings(Arc::new(settings)).await;
+    }
+    shutdown.await;
+}

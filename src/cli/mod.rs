@@ -1,0 +1,76 @@
+//! What was typed? The commands, one file each; the exit codes are decided here and in no other place.
+//!
+//! 0: done, let in, agrees. 1: something denied, differs. 2: could not answer.
+
+pub mod serve;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Stops configuration drift at write time: what Git declares is the only way in.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Exit codes: 0 let in or agrees, 1 something denied or differs, 2 could not answer.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the admission webhooks.
+    Serve(serve::Args),
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts: one line of JSON an answer.
+    Json,
+}
+
+/// What a command found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Let in, agrees, done.
+    Yes,
+    /// Something denied, something differs.
+    No,
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let Cli { command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing fails only where nobody reads; clap gives 0 for --help and --version.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let result = match command {
+        Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
+    };
+    match result {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs as JSON lines, or readably on a terminal; `RUST_LOG` chooses what.
+fn log_to_stderr() -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set =
+        if std::io::stderr().is_terminal() { layer.try_init() } else { layer.json().flatten_event(true).try_init() };
+    set.map_err(|error| anyhow::anyhow!(error).context("cannot start logging"))
+}

@@ -1,0 +1,52 @@
+//! `landfast serve`: what was typed, as the options of the application.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::app;
+use crate::cli::Answer;
+
+/// Options of `landfast serve`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Configuration: a file or a folder of GitSources and DriftPolicies; may be given more than once.
+    #[arg(long, value_name = "FILE|DIR", required = true)]
+    config: Vec<PathBuf>,
+    /// How to reach the API server; else KUBECONFIG, else as a Pod in the cluster.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Where to serve the webhooks, over HTTPS.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9443")]
+    listen: SocketAddr,
+    /// Where to serve /status.json, /metrics, /healthz and /readyz.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    status_listen: SocketAddr,
+    /// How the API server reaches us; with this or --service, Landfast keeps its webhook configuration itself.
+    #[arg(long, value_name = "https://HOST:PORT", conflicts_with = "service")]
+    url: Option<String>,
+    /// The Service in front of us, where we run in the cluster.
+    #[arg(long, value_name = "NS/NAME")]
+    service: Option<String>,
+    /// Mirrors, the journal, certificates: what survives a restart. All of it can be rebuilt.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/landfast")]
+    state_dir: PathBuf,
+    /// How long a webhook configuration that somebody deleted or weakened stays so before it comes back.
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::config::duration)]
+    stand_down: std::time::Duration,
+}
+
+/// Serves until told to stop.
+pub fn run(args: Args) -> anyhow::Result<Answer> {
+    let Args { config, kubeconfig, listen, status_listen, url, service, state_dir, stand_down } = args;
+    let reach = app::Reachable::parse(url.as_deref(), service.as_deref())?;
+    let program = std::env::current_exe().context("cannot find our own program")?;
+    let options = app::Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(app::run(options))?;
+    Ok(Answer::Yes)
+}
