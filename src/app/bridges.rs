@@ -13,32 +13,9 @@ use crate::cluster::client;
 use crate::cluster::openapi::GroupVersion;
 use crate::config::Settings;
 use crate::drift::schema::Schemas;
-use crate::follow::{Follow, Start};
+use crate::follow::Follow;
 use crate::gate::basis::Basis;
 use crate::limits;
-use crate::serve::status::Phase;
-
-/// Ready once all that the state folder remembers is in force and Git was asked once.
-pub(super) async fn phase(follow: Follow, phase: watch::Sender<Phase>, shutdown: impl Future<Output = ()>) {
-    let mut status = follow.status();
-    let loaded = async {
-        let all = |sources: &crate::follow::Statuses| sources.iter().all(|source| source.start == Start::Asked);
-        // A follower that has ended loads nothing more; its end ends the process.
-        let _ = status.wait_for(all).await;
-        phase.send_if_modified(|phase| {
-            let loading = *phase == Phase::Loading;
-            if loading {
-                *phase = Phase::Loaded;
-            }
-            loading
-        });
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        () = loaded => {}
-        () = shutdown => {}
-    }
-}
 
 /// The group-versions that Git declares, for the schemas of the API server.
 pub(super) async fn wanted(

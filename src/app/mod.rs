@@ -5,6 +5,7 @@
 
 mod answers;
 mod bridges;
+mod progress;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::answers::World;
+use crate::app::progress::Followed;
 use crate::audit::Clock;
 use crate::audit::board::Board;
 use crate::audit::event::EventSink;
@@ -38,7 +40,7 @@ use crate::serve::admission::{self, Admission};
 use crate::serve::authority::{self, Authority};
 use crate::serve::listener::Listener;
 use crate::serve::renewal::{Renewal, Shown};
-use crate::serve::status::{self, Phase, Status};
+use crate::serve::status::{self, Status};
 use crate::serve::tls;
 use crate::store::Store;
 
@@ -174,12 +176,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let router = admission::router(Arc::new(admission));
     let webhooks = Listener::https(listen, config, router, Arc::clone(&metrics)).await?;
 
-    let (phase, phase_seen) = watch::channel(Phase::Loading);
-    let status = Arc::new(Status::new(follow.basis(), phase_seen, board, Arc::clone(&metrics)));
+    let progress = Followed::new(follow.clone());
+    let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, Arc::clone(&metrics)));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
-    spawn(&mut tasks, "phase", bridges::phase(follow.clone(), phase.clone(), ends.serving()));
 
     if let Some(client) = client {
         let cluster = Cluster { client, reach, stand_down, bundle: shown.bundle, metrics: Arc::clone(&metrics) };
@@ -188,7 +189,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     serving.spawn(webhooks.run(ends.serving()));
     let ended = ended(&mut tasks, &mut serving).await;
-    phase.send_replace(Phase::Draining);
+    progress.drain();
     ends.serving.send_replace(true);
     while serving.join_next().await.is_some() {}
     ends.all.send_replace(true);

@@ -2,6 +2,7 @@
 //!
 //! 0: done, let in, agrees. 1: something denied, differs. 2: could not answer.
 
+pub mod bench;
 pub mod serve;
 
 use std::io::IsTerminal as _;
@@ -22,6 +23,8 @@ struct Cli {
 enum Command {
     /// Serve the admission webhooks.
     Serve(serve::Args),
+    /// Measure: decisions, HTTPS.
+    Bench(bench::Args),
 }
 
 /// How to print.
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match command {
+        Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };
     match result {

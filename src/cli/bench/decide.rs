@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::cli::bench::figures::Figure;
 use crate::cli::bench::sample;
-use crate::drift::compare::compare;
+use crate::drift::compare::{Typing, compare};
 use crate::drift::document::Document;
 use crate::gate;
 use crate::gate::basis::Basis;
@@ -51,10 +51,10 @@ fn comparison(basis: &Basis) -> anyhow::Result<Figure> {
     let review = sample::agreeing();
     let Change::Update { after, .. } = Write::parse(&review)?.change else { anyhow::bail!("the sample is no update") };
     let (declared, object) = (Document::parse(&declared.json)?, Document::parse(after.get().as_bytes())?);
-    let schema = basis.schemas.schema("apps", "v1", "Deployment");
-    let differences = compare(schema, &declared, &object);
+    let typing = Typing::of(&basis.schemas, "apps", "v1", "Deployment");
+    let differences = compare(typing, &declared, &object);
     ensure!(differences.is_empty(), "the sample differs: {differences:?}");
-    Ok(Figure::micros("decide/comparison alone", times(|| compare(schema, black_box(&declared), black_box(&object)))))
+    Ok(Figure::micros("decide/comparison alone", times(|| compare(typing, black_box(&declared), black_box(&object)))))
 }
 
 fn times<T>(mut one: impl FnMut() -> T) -> Vec<Duration> {

@@ -40,7 +40,8 @@ pub(super) fn declared(schemas: &Schemas) -> anyhow::Result<Arc<Declared>> {
     let scope = Scope::default();
     let scope = Scope { namespaces: all()?, patterns: vec!["*".to_owned()], ..scope };
     let with = render::Context { schemas, scope: &scope, default_namespace: None };
-    let rendered = render::file("deployment.yaml", MANIFEST.as_bytes(), with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let rendered =
+        render::file("deployment.yaml", MANIFEST.as_bytes(), with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     rendered.objects.into_iter().next().context("the sample declares nothing")
 }
 
