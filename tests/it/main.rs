@@ -11,8 +11,10 @@ mod gate;
 mod modes;
 mod outage;
 mod records;
+mod reviews;
 mod sources;
 mod subresources;
+mod support;
 #[allow(dead_code, unreachable_pub, reason = "helpers for all tests, whichever use them today")]
 #[path = "../testbed/mod.rs"]
 mod testbed;

@@ -1,0 +1,145 @@
+//! What is ruled on everything that a real API server sent? 558 recorded reviews, against a repository that declares the first
+//! state of each recorded object, in mode Enforce.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use landfast::drift::schema::Schemas;
+use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
+use landfast::gate::decide;
+use landfast::gate::facts::Facts;
+use landfast::gate::verdict::{Verdict, WriterRole};
+use landfast::gate::write::Write;
+use landfast::render;
+use serde_json::Value;
+
+use crate::support;
+
+struct Recorded {
+    /// `<scenario>__<verb>-<resource>__<who>__<n>`
+    name: String,
+    review: Value,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reviews")
+}
+
+fn recorded() -> Vec<Recorded> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        let scenario = file.file_stem().unwrap().to_string_lossy().into_owned();
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            let name = format!("{scenario}__{}", line["name"].as_str().unwrap());
+            all.push(Recorded { name, review: line["review"].take() });
+        }
+    }
+    all
+}
+
+/// The first state of each recorded object, as a person would export it: without what the server owns, without `status`.
+fn first_states(all: &[Recorded]) -> Vec<Value> {
+    let mut first: BTreeMap<String, (u64, Value)> = BTreeMap::new();
+    for (position, recorded) in all.iter().enumerate() {
+        let request = &recorded.review["request"];
+        let (kind, created) = (&request["kind"], request["operation"] == "CREATE");
+        let state = if created { &request["object"] } else { &request["oldObject"] };
+        let is_part = !matches!(request["subResource"].as_str(), None | Some("status"));
+        let is_question =
+            kind["kind"].as_str().is_some_and(|kind| kind.ends_with("Review") || kind.ends_with("Options"));
+        if is_part || is_question || state.is_null() {
+            continue;
+        }
+        // Scenarios stand in the order of recording; within one, a creation comes before all else, then the lower version.
+        let scenario =
+            all[..position].iter().rev().take_while(|it| scenario(&it.name) == scenario(&recorded.name)).count();
+        let version: u64 = state["metadata"]["resourceVersion"].as_str().map_or(0, |version| version.parse().unwrap());
+        let rank = ((position - scenario) as u64) << 32 | if created { 0 } else { version };
+        let metadata = &state["metadata"];
+        let key = format!("{kind} {} {}", metadata["namespace"], metadata["name"]);
+        match first.get(&key) {
+            Some((earlier, _)) if *earlier <= rank => {}
+            Some(_) | None => drop(first.insert(key, (rank, exported(state.clone())))),
+        }
+    }
+    first.into_values().map(|(_, state)| state).collect()
+}
+
+fn scenario(name: &str) -> &str {
+    name.split("__").next().unwrap()
+}
+
+fn exported(mut state: Value) -> Value {
+    let object = state.as_object_mut().unwrap();
+    object.remove("status");
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    for owned in ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "generateName"] {
+        metadata.remove(owned);
+    }
+    state
+}
+
+/// Git declares all of these, and one policy enforces them.
+fn basis(states: &[Value]) -> Basis {
+    let definitions = states.iter().filter(|state| state["kind"] == "CustomResourceDefinition");
+    let schemas = definitions.fold(Schemas::builtin(), |schemas, crd| schemas.with_crd(crd).unwrap());
+    let scope = support::everywhere();
+    let id = SourceId(Arc::from("recorded"));
+    let mut objects = Objects::default();
+    for (number, state) in states.iter().enumerate() {
+        let file = format!("objects/{number:03}.json");
+        let with = render::Context { schemas: &schemas, scope: &scope, default_namespace: None };
+        let rendered = render::file(&file, state.to_string().as_bytes(), with).unwrap();
+        assert!(rendered.faults.is_empty(), "{state}: {:?}", rendered.faults);
+        for declared in rendered.objects {
+            let entry = Entry {
+                source: id.clone(),
+                head: Some(declared.clone()),
+                since: Timestamp::UNIX_EPOCH,
+                past: Arc::default(),
+            };
+            objects.insert(declared.key.clone(), entry);
+        }
+    }
+    let (index, _) = Index::build(&[(&id, &objects)]);
+    support::basis(schemas, index, id)
+}
+
+fn line(name: &str, verdict: &Verdict) -> String {
+    let mut line = format!("{:<5} {:<10} {name}: {}", verdict.ruling.name(), verdict.role.name(), verdict.reason);
+    for field in &verdict.fields {
+        let _ = write!(line, "; {} {}", field.class.name(), field.path);
+    }
+    line
+}
+
+#[test]
+fn every_recorded_review_gets_its_verdict() {
+    let all = recorded();
+    assert_eq!(all.len(), 558);
+    let basis = basis(&first_states(&all));
+    let facts = Facts::default();
+    let mut lines = Vec::new();
+    let (mut denied, mut refused_controllers) = (0, Vec::new());
+    for recorded in &all {
+        let bytes = serde_json::to_vec(&recorded.review).unwrap();
+        let write = Write::parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", recorded.name));
+        let outcome = decide(&write, &basis, &facts, Timestamp::UNIX_EPOCH);
+        let verdict = &outcome.verdict;
+        lines.push(line(&recorded.name, verdict));
+        denied += u32::from(!verdict.allowed());
+        if !verdict.allowed() && verdict.role == WriterRole::Controller {
+            refused_controllers.push(recorded.name.clone());
+        }
+    }
+    support::golden(&folder().join("verdicts.txt"), &format!("{}\n", lines.join("\n")));
+    assert_eq!(refused_controllers, Vec::<String>::new(), "the control plane's own writes go in");
+    assert!(denied >= 60, "{denied} denied");
+}

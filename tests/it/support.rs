@@ -1,0 +1,65 @@
+//! What do several tests need? Golden files, and a basis made by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use globset::{Glob, GlobSetBuilder};
+use jiff::Timestamp;
+use landfast::drift::schema::Schemas;
+use landfast::gate::basis::{Basis, CommitId, CommitInfo, Index, Owners, Scope, Source, SourceId};
+use landfast::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
+use landfast::gate::verdict::Ruling;
+
+/// Compares with a golden file; `UPDATE=1` writes it anew.
+pub(crate) fn golden(file: &Path, actual: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, actual).unwrap();
+        return;
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    assert_eq!(actual, expected, "{} differs; UPDATE=1 writes it anew", file.display());
+}
+
+/// A repository without CODEOWNERS, or with one owner of all.
+#[derive(Debug)]
+pub(crate) struct OwnedBy(pub(crate) Vec<String>);
+
+impl Owners for OwnedBy {
+    fn of(&self, _: &str) -> Vec<String> {
+        self.0.clone()
+    }
+}
+
+/// A source may declare anything.
+pub(crate) fn everywhere() -> Scope {
+    let namespaces = GlobSetBuilder::new().add(Glob::new("*").unwrap()).build().unwrap();
+    Scope { namespaces, patterns: vec!["*".to_owned()], cluster_scoped: true }
+}
+
+/// One source at one revision, and one policy that enforces all.
+pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
+    let commit = CommitId(Arc::from("3f2a91c0000000000000000000000000000000aa"));
+    let source = Source {
+        id: id.clone(),
+        revision: Some(commit.clone()),
+        head: Some(CommitInfo { commit, author: "Ada Author".to_owned(), date: Timestamp::UNIX_EPOCH }),
+        max_lag: Duration::from_secs(24 * 3600),
+        scope: everywhere(),
+        owners: Arc::new(OwnedBy(Vec::new())),
+        faults: Arc::default(),
+    };
+    let rule = Rule {
+        name: "all".to_owned(),
+        precedence: 1,
+        mode: Mode::Enforce,
+        failure_policy: FailurePolicy::Ignore,
+        matches: Match::default(),
+        drift: Ruling::Deny,
+        delete: Ruling::Deny,
+        writers: Vec::new(),
+    };
+    let policy = Policy { rules: vec![rule], ..Policy::default() };
+    Basis { sources: [(id, Arc::new(source))].into(), index: Arc::new(index), schemas, policy: Arc::new(policy) }
+}
