@@ -275,6 +275,7 @@ mod tests {
             matches: Match::default(),
             drift: ruling,
             delete: ruling,
+            undeclared_fields: Ruling::Allow,
             writers: Vec::new(),
         }
     }

@@ -9,6 +9,7 @@ use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Rul
 use crate::config::{Settings, SourceSettings, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::policy::{Match, Policy, Rule};
+use crate::gate::verdict::Ruling;
 use crate::limits::{INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
 
 /// Resolves all objects; the faults are all there are between them.
@@ -99,6 +100,7 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         matches: Match { sources, namespaces, namespace_patterns, kinds },
         drift,
         delete: delete.unwrap_or(drift),
+        undeclared_fields: Ruling::Allow,
         writers: spec.writers.clone(),
     }
 }

@@ -16,6 +16,7 @@ use crate::drift::schema::Schemas;
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::exempt;
 use crate::gate::lookup;
+use crate::gate::tables;
 use crate::gate::verdict::Class;
 use crate::gate::write;
 
@@ -134,7 +135,7 @@ impl<'v> View<'v> {
     fn updated(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
         let mut changes = classified(self.differences(declared, before), self.differences(declared, after));
         let undeclared = compare::undeclared(self.typing, declared, before, after);
-        changes.extend(undeclared.into_iter().filter(|change| self.reaches(&change.path)).map(|change| Change {
+        changes.extend(undeclared.into_iter().filter(|change| self.counts(&change.path)).map(|change| Change {
             path: change.path,
             class: Class::Undeclared,
             certainty: Certainty::Known,
@@ -181,6 +182,11 @@ impl<'v> View<'v> {
             Reach::Replicas(replicas) => replicas.covers(path),
             Reach::Nothing(_) => false,
         }
+    }
+
+    /// Whether an undeclared change is anybody's.
+    fn counts(&self, path: &FieldPath) -> bool {
+        self.reaches(path) && !tables::is_nobodys(self.key, path)
     }
 
     fn is_version_of(&self, declared: &Document<'_>) -> bool {

@@ -57,6 +57,7 @@ impl Words<'_> {
             Ground::None => return Vec::new(),
             Ground::Drift | Ground::Owners => format!("{object} drifts from Git"),
             Ground::Preexisting => format!("{object} differed from Git already"),
+            Ground::Undeclared => format!("{object} gets what Git does not declare"),
             Ground::Deletion | Ground::Holding(_) => return vec![warning(&self.first_line())],
         };
         let fields = self.fields.iter().take(WARNINGS_MAX);
@@ -74,6 +75,7 @@ impl Words<'_> {
             Ground::None => " agrees with Git".to_owned(),
             Ground::Drift => format!(" differs from Git in {}", count(self.count, "field")),
             Ground::Preexisting => format!(" differed from Git already in {}", count(self.count, "field")),
+            Ground::Undeclared => format!(" gets what Git does not declare in {}", count(self.count, "field")),
             Ground::Owners => " would be deleted with an owner that Git does not declare".to_owned(),
             Ground::Deletion => " is declared in Git and may not be deleted".to_owned(),
             Ground::Holding(held) => format!(" may not be deleted: {}", holds(held)),
@@ -99,6 +101,7 @@ impl Words<'_> {
         match field.class {
             Class::Reordered => format!("{path}: in the order {git} in Git, {written} in this write"),
             Class::Preexisting => format!("{path}: {git} in Git, {written} in the cluster"),
+            Class::Undeclared if field.written.is_none() => format!("{path}: not in Git, removed by this write"),
             Class::Drifts | Class::Restores | Class::Undeclared => {
                 format!("{path}: {git} in Git, {written} in this write")
             }
@@ -147,6 +150,7 @@ impl Words<'_> {
     fn hint(&self) -> &'static str {
         match self.ground {
             Ground::None | Ground::Drift | Ground::Preexisting => "change that file",
+            Ground::Undeclared => "declare it in that file",
             Ground::Owners => "leave the owner out, or declare it in that file",
             Ground::Deletion => "remove it from that file",
             Ground::Holding(_) => "remove them from Git first",

@@ -55,6 +55,9 @@ pub struct Rule {
     pub drift: Ruling,
     /// What it rules on deletes.
     pub delete: Ruling,
+    /// What it rules on fields that Git does not declare, changed by people. So far on updates only: what a person adds to a
+    /// new object beyond what the server makes of it needs the server form.
+    pub undeclared_fields: Ruling,
     /// Whom it knows.
     pub writers: Vec<Writer>,
 }
@@ -216,6 +219,7 @@ impl Rule {
             matches: Match::default(),
             drift: Ruling::Deny,
             delete: Ruling::Deny,
+            undeclared_fields: Ruling::Allow,
             writers: Vec::new(),
         }
     }

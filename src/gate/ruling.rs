@@ -44,6 +44,8 @@ pub enum Ground {
     Preexisting,
     /// The object gets an owner with whom it would be deleted.
     Owners,
+    /// Fields change that Git does not declare.
+    Undeclared,
     /// The object is declared and goes.
     Deletion,
     /// Declared objects go with it.
@@ -68,17 +70,25 @@ struct Sanction<'b> {
     mode: Mode,
     drift: Ruling,
     delete: Ruling,
+    undeclared_fields: Ruling,
 }
 
 impl<'b> Sanction<'b> {
     fn of(rule: Option<&'b Rule>) -> Self {
         match rule {
-            None => Self { policy: None, mode: Mode::Observe, drift: Ruling::Deny, delete: Ruling::Deny },
+            None => Self {
+                policy: None,
+                mode: Mode::Observe,
+                drift: Ruling::Deny,
+                delete: Ruling::Deny,
+                undeclared_fields: Ruling::Allow,
+            },
             Some(rule) => Self {
                 policy: Some(&rule.name),
                 mode: rule.mode,
                 drift: without_change(rule.drift),
                 delete: without_change(rule.delete),
+                undeclared_fields: without_change(rule.undeclared_fields),
             },
         }
     }
@@ -135,51 +145,85 @@ impl Ruled {
 /// Rules on a create or an update of a declared object.
 pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
     let sanction = Sanction::of(case.rule);
-    let key = &case.aim.key;
-    let is_drift = |change: &Change| change.is_drift() && !case.is_free(change, finding.condemned);
-    let adopts = !finding.owners.iter().all(|owner| case.is_free(owner, false));
-    let drifts: Vec<&Change> = finding.changes.iter().filter(|change| is_drift(change)).collect();
-
     if case.writer.role == WriterRole::Landfast {
         return Ruled::under(&sanction, Ruling::Allow, "written by landfast", Ground::None);
     }
-    if drifts.is_empty() && !adopts {
+    let charges = Charges::of(case, &sanction, &finding);
+    if charges.all().is_empty() {
         return of_agreement(case, &sanction, finding);
     }
-    if !adopts && case.writer.role == WriterRole::Deployer && deployer::is_behind(case, &finding) {
+    if charges.owners.is_empty() && case.writer.role == WriterRole::Deployer && deployer::is_behind(case, &finding) {
         return Ruled::under(&sanction, Ruling::Allow, "agrees with an earlier revision", Ground::None);
     }
 
-    let certain = drifts.iter().any(|change| change.certainty == Certainty::Known);
-    let (mut ruling, mut questions) = (Ruling::Allow, Vec::new());
-    if certain {
-        ruling = sanction.drift;
-    } else if !drifts.is_empty() {
-        ruling = sanction.drift.min(Ruling::Warn);
-        if sanction.drift > ruling {
-            questions.push(Question::Form(key.clone()));
-        }
-    }
-    if adopts {
-        ruling = ruling.max(sanction.delete);
+    let (ruling, ground, reason) = charges.strictest(&sanction);
+    let mut questions = Vec::new();
+    if ruling < sanction.drift && !charges.drift.is_empty() {
+        questions.push(Question::Form(case.aim.key.clone()));
     }
     let finalizers = FieldPath::of(["metadata", "finalizers"]);
-    if drifts.iter().any(|change| finalizers.covers(&change.path)) {
+    if charges.all().iter().any(|change| finalizers.covers(&change.path)) {
         questions.extend(namespace_question(case));
     }
-    let (ground, reason) = match (drifts.is_empty(), certain) {
-        (true, _) => (Ground::Owners, "adds an owner that Git does not declare"),
-        (false, true) => (Ground::Drift, "drifts from Git"),
-        (false, false) => (Ground::Drift, "may drift from Git, only the server can tell"),
-    };
-    let counted: Vec<FieldPath> = drifts.iter().map(|change| change.path.clone()).collect();
-    let of_ground = |change: &Change| {
-        let is_owner = change.class == Class::Undeclared && finding.owners.iter().any(|it| it.path == change.path);
-        is_owner || (change.is_drift() && counted.contains(&change.path))
-    };
-    let changes = finding.owners.iter().chain(&finding.changes).cloned().collect();
-    let ruled = Ruled::under(&sanction, ruling, reason, ground).about(of_ground, changes);
-    Ruled { questions, ..ruled }
+    let (of_ground, rest) = (charges.all(), &charges.rest);
+    let counted = of_ground.len();
+    let changes = of_ground.into_iter().chain(rest.iter().copied()).cloned().collect();
+    Ruled { changes, counted, questions, ..Ruled::under(&sanction, ruling, reason, ground) }
+}
+
+/// What a change of a declared object is charged with.
+#[derive(Debug, Default)]
+struct Charges<'f> {
+    /// Declared fields that leave Git's values.
+    drift: Vec<&'f Change>,
+    /// Owners that Git does not declare.
+    owners: Vec<&'f Change>,
+    /// Other fields that Git does not declare, where the policy minds.
+    undeclared: Vec<&'f Change>,
+    /// All else.
+    rest: Vec<&'f Change>,
+}
+
+impl<'f> Charges<'f> {
+    fn of(case: &Case<'_>, sanction: &Sanction<'_>, finding: &'f Finding) -> Self {
+        let minds = case.writer.role == WriterRole::Person && sanction.undeclared_fields > Ruling::Allow;
+        let mut charges = Self::default();
+        for change in &finding.changes {
+            let is_free = || case.is_free(change, finding.condemned);
+            let charge = match change.class {
+                Class::Drifts | Class::Reordered if !is_free() => &mut charges.drift,
+                Class::Undeclared if minds && !is_free() => &mut charges.undeclared,
+                Class::Drifts | Class::Reordered | Class::Undeclared | Class::Restores | Class::Preexisting => {
+                    &mut charges.rest
+                }
+            };
+            charge.push(change);
+        }
+        charges.owners.extend(finding.owners.iter().filter(|owner| !case.is_free(owner, false)));
+        charges
+    }
+
+    fn all(&self) -> Vec<&'f Change> {
+        self.drift.iter().chain(&self.owners).chain(&self.undeclared).copied().collect()
+    }
+
+    /// A mixed write gets the strictest ruling, and the first ground that has it.
+    fn strictest(&self, sanction: &Sanction<'_>) -> (Ruling, Ground, &'static str) {
+        let certain = self.drift.iter().any(|change| change.certainty == Certainty::Known);
+        let (drift, reason) = if certain {
+            (sanction.drift, "drifts from Git")
+        } else {
+            (sanction.drift.min(Ruling::Warn), "may drift from Git, only the server can tell")
+        };
+        let charges = [
+            (&self.drift, drift, Ground::Drift, reason),
+            (&self.owners, sanction.delete, Ground::Owners, "adds an owner that Git does not declare"),
+            (&self.undeclared, sanction.undeclared_fields, Ground::Undeclared, "changes what Git does not declare"),
+        ];
+        let brought = charges.into_iter().filter(|(changes, ..)| !changes.is_empty());
+        let strictest = brought.rev().max_by_key(|(_, ruling, ..)| *ruling);
+        strictest.map_or((Ruling::Allow, Ground::None, reason), |(_, ruling, ground, reason)| (ruling, ground, reason))
+    }
 }
 
 /// Rules on a write that drifts from nothing; what it leaves out of place it is told of.

@@ -45,7 +45,7 @@ pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
         id: id.clone(),
         revision: Some(commit.clone()),
         head: Some(CommitInfo { commit, author: "Ada Author".to_owned(), date: Timestamp::UNIX_EPOCH }),
-        max_lag: Duration::from_secs(24 * 3600),
+        max_lag: Duration::from_hours(24),
         scope: everywhere(),
         owners: Arc::new(OwnedBy(Vec::new())),
         faults: Arc::default(),
@@ -58,6 +58,7 @@ pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
         matches: Match::default(),
         drift: Ruling::Deny,
         delete: Ruling::Deny,
+        undeclared_fields: Ruling::Allow,
         writers: Vec::new(),
     };
     let policy = Policy { rules: vec![rule], ..Policy::default() };
