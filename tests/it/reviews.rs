@@ -146,5 +146,5 @@ fn every_recorded_review_gets_its_verdict() {
     }
     support::golden(&folder().join("verdicts.txt"), &format!("{}\n", lines.join("\n")));
     assert_eq!(refused_controllers, Vec::<String>::new(), "the control plane's own writes go in");
-    assert!(denied >= 60, "{denied} denied");
+    assert!(denied >= 50, "{denied} denied");
 }
