@@ -75,6 +75,10 @@ pub const PRECEDENCE_DEFAULT: i64 = 1_000;
 /// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
 pub const DEPTH_MAX: usize = 128;
 
+/// Types that the schemas of one kind or of one group-version may have. All built-in kinds together have under a thousand; the
+/// largest CRD seen has some ten thousand.
+pub const SCHEMA_TYPES_MAX: usize = 200_000;
+
 /// Largest manifest file that is read. The API server refuses objects of more than 3 MiB; a file may hold many.
 pub const FILE_BYTES_MAX: usize = 16 * MIB;
 

@@ -110,6 +110,34 @@ impl Arena {
         self.types.get(id.0 as usize).unwrap_or(&Type::Deduced)
     }
 
+    /// Copies a type, and all that it names, from another arena. Only for arenas of our own making: it is recursive.
+    pub(crate) fn graft(&mut self, from: &Arena, id: TypeId) -> TypeId {
+        self.graft_once(from, id, &mut FxHashMap::default())
+    }
+
+    fn graft_once(&mut self, from: &Arena, id: TypeId, done: &mut FxHashMap<TypeId, TypeId>) -> TypeId {
+        if id == Self::DEDUCED {
+            return id;
+        }
+        if let Some(known) = done.get(&id) {
+            return *known;
+        }
+        let own = self.reserve();
+        done.insert(id, own);
+        let mut ty = from.get(id).clone();
+        match &mut ty {
+            Type::Scalar(_) | Type::Deduced => {}
+            Type::List { item, .. } => *item = self.graft_once(from, *item, done),
+            Type::Map(map) => {
+                for member in map.members.iter_mut().map(|(_, member)| member).chain(&mut map.any) {
+                    member.ty = self.graft_once(from, member.ty, done);
+                }
+            }
+        }
+        self.set(own, ty);
+        own
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.types.len()
     }

@@ -303,39 +303,8 @@ impl<'de: 't, 't> Deserialize<'de> for KeyRow<'t> {
 
 #[cfg(test)]
 mod tests {
-    use crate::drift::schema::{Default, MapRef, Meaning, MemberRef, Relation, SchemaRef, Schemas, Shape, Zero};
-
-    fn map(schema: SchemaRef<'_>) -> MapRef<'_> {
-        match schema.shape() {
-            Shape::Map(map) => map,
-            other => panic!("{other:?} is no map"),
-        }
-    }
-
-    /// The member at a dotted path; lists are stepped into.
-    fn at<'s>(schema: SchemaRef<'s>, path: &str) -> MemberRef<'s> {
-        let mut steps = path.split('.');
-        let mut member = map(schema).member(steps.next().unwrap()).unwrap();
-        for step in steps {
-            let inner = match member.schema.shape() {
-                Shape::List { item, .. } => item,
-                _ => member.schema,
-            };
-            member = map(inner).member(step).unwrap_or_else(|| panic!("no {step} in {path}"));
-        }
-        member
-    }
-
-    fn keys(member: MemberRef<'_>) -> Vec<(String, Option<String>)> {
-        let Shape::List { relation: Relation::Keyed(keys), .. } = member.schema.shape() else {
-            panic!("{:?} has no keys", member.schema.shape());
-        };
-        keys.iter().map(|key| (key.name.to_string(), key.default.as_deref().map(str::to_owned))).collect()
-    }
-
-    fn key(name: &str, default: Option<&str>) -> (String, Option<String>) {
-        (name.to_owned(), default.map(str::to_owned))
-    }
+    use crate::drift::schema::walk::{at, keys, map};
+    use crate::drift::schema::{Default, Meaning, Relation, Schemas, Shape, Zero};
 
     const POD: &str = "spec.template.spec.";
 
@@ -343,15 +312,12 @@ mod tests {
     fn lists_are_keyed_by_their_map_keys() {
         let schemas = Schemas::builtin();
         let service = schemas.schema("", "v1", "Service").unwrap();
-        assert_eq!(keys(at(service, "spec.ports")), [key("port", Some("0")), key("protocol", Some("\"TCP\""))]);
+        assert_eq!(keys(at(service, "spec.ports")), ["port=0", "protocol=\"TCP\""]);
         let deployment = schemas.schema("apps", "v1", "Deployment").unwrap();
         let of = |path: &str| keys(at(deployment, &format!("{POD}{path}")));
-        assert_eq!(of("containers"), [key("name", Some("\"\""))]);
-        assert_eq!(of("containers.ports"), [key("containerPort", Some("0")), key("protocol", Some("\"TCP\""))]);
-        assert_eq!(
-            of("topologySpreadConstraints"),
-            [key("topologyKey", Some("\"\"")), key("whenUnsatisfiable", Some("\"\""))]
-        );
+        assert_eq!(of("containers"), ["name=\"\""]);
+        assert_eq!(of("containers.ports"), ["containerPort=0", "protocol=\"TCP\""]);
+        assert_eq!(of("topologySpreadConstraints"), ["topologyKey=\"\"", "whenUnsatisfiable=\"\""]);
         let finalizers = at(deployment, "metadata.finalizers").schema.shape();
         assert!(matches!(finalizers, Shape::List { relation: Relation::Set, .. }));
         let args = at(deployment, &format!("{POD}containers.args")).schema.shape();

@@ -3,7 +3,9 @@
 //! A targeted schema (scalar, list, map) instead of OpenAPI. Three layers, the later over the earlier: the embedded table of
 //! the built-in kinds, the API server's own OpenAPI v3, CRDs declared in Git. Nothing here is asked of a server.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -257,6 +259,22 @@ impl<'s> SchemaRef<'s> {
     }
 }
 
+/// Two references are equal where they name the same type; equal types elsewhere are others.
+impl PartialEq for SchemaRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.arena, other.arena) && self.ty == other.ty
+    }
+}
+
+impl Eq for SchemaRef<'_> {}
+
+impl Hash for SchemaRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::from_ref(self.arena).hash(state);
+        self.ty.hash(state);
+    }
+}
+
 impl fmt::Debug for SchemaRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = match self.arena.get(self.ty) {
@@ -330,12 +348,9 @@ pub(crate) enum Over {
 impl Entry {
     fn with(&self, info: KindInfo, roots: Vec<Root>) -> Self {
         let mut versions = self.info.versions.clone();
-        for version in info.versions {
-            match versions.iter_mut().find(|known| known.version == version.version) {
-                Some(known) => *known = version,
-                None => versions.push(version),
-            }
-        }
+        versions.retain(|known| !info.versions.iter().any(|given| given.version == known.version));
+        versions.extend(info.versions);
+        versions.sort_by(|a, b| by_priority(&a.version, &b.version));
         let mut all = roots;
         for root in &self.roots {
             if !all.iter().any(|given| given.version == root.version) {
@@ -345,6 +360,28 @@ impl Entry {
         let served = info.served || self.info.served;
         Self { info: Arc::new(KindInfo { versions, served, ..info }), roots: all }
     }
+}
+
+/// Orders version names as Kubernetes prefers them: `v2`, `v1`, `v1beta2`, `v1alpha1`, then anything else by name
+/// (apimachinery's `CompareKubeAwareVersionStrings`).
+pub(crate) fn by_priority(a: &str, b: &str) -> Ordering {
+    let rank = |name: &str| {
+        let (major, stage) = split_number(name.strip_prefix('v')?)?;
+        let (minor, level) = match stage {
+            "" => (0, 2),
+            _ if stage.starts_with("beta") => (split_number(&stage[4..]).filter(|(_, rest)| rest.is_empty())?.0, 1),
+            _ if stage.starts_with("alpha") => (split_number(&stage[5..]).filter(|(_, rest)| rest.is_empty())?.0, 0),
+            _ => return None,
+        };
+        Some((level, major, minor))
+    };
+    rank(b).cmp(&rank(a)).then_with(|| a.cmp(b))
+}
+
+/// Splits the number off that a text begins with.
+fn split_number(text: &str) -> Option<(u32, &str)> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    Some((text[..end].parse().ok()?, &text[end..]))
 }
 
 impl fmt::Debug for Schemas {
@@ -361,4 +398,43 @@ pub struct SchemaError {
     pub subject: String,
     /// What is wrong with it.
     pub what: String,
+}
+
+/// Ways through a schema, for tests.
+#[cfg(test)]
+pub(crate) mod walk {
+    use crate::drift::schema::{MapRef, MemberRef, Relation, SchemaRef, Shape};
+
+    pub(crate) fn map(schema: SchemaRef<'_>) -> MapRef<'_> {
+        match schema.shape() {
+            Shape::Map(map) => map,
+            other => panic!("{other:?} is no map"),
+        }
+    }
+
+    /// The member at a dotted path; lists are stepped into.
+    pub(crate) fn at<'s>(schema: SchemaRef<'s>, path: &str) -> MemberRef<'s> {
+        let mut steps = path.split('.');
+        let mut member = map(schema).member(steps.next().unwrap()).unwrap();
+        for step in steps {
+            let inner = match member.schema.shape() {
+                Shape::List { item, .. } => item,
+                _ => member.schema,
+            };
+            member = map(inner).member(step).unwrap_or_else(|| panic!("no {step} in {path}"));
+        }
+        member
+    }
+
+    /// The keys of a list, each as `name` or `name=default`.
+    pub(crate) fn keys(member: MemberRef<'_>) -> Vec<String> {
+        let Shape::List { relation: Relation::Keyed(keys), .. } = member.schema.shape() else {
+            panic!("{:?} has no keys", member.schema.shape());
+        };
+        let key = |name: &str, default: Option<&str>| match default {
+            Some(json) => format!("{name}={json}"),
+            None => name.to_owned(),
+        };
+        keys.iter().map(|own| key(&own.name, own.default.as_deref())).collect()
+    }
 }

@@ -1,0 +1,177 @@
+//! What does the schema of a custom resource say? Structural OpenAPI v3 becomes types.
+//!
+//! Read as the API server reads it (apiextensions-apiserver 1.36: pruning, defaulting; kube-openapi's schemaconv for lists and
+//! maps). What no schema names is dropped, unless unknown fields are preserved; values stay as they were written, so that a
+//! zero is a value. It follows no reference.
+
+use serde_json::{Map, Value};
+
+use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
+use crate::drift::schema::{ListKey, Meaning, Schemas, Zero};
+use crate::limits::{DEPTH_MAX, SCHEMA_TYPES_MAX};
+
+/// The part of a quantity's pattern, as controller-gen writes it, that no other pattern has.
+const QUANTITY_PATTERN: &str = "[KMGTPE]i";
+
+/// Reads structural schemas into an arena.
+pub(crate) struct Structural<'a> {
+    arena: &'a mut Arena,
+    scalar: TypeId,
+    metadata: TypeId,
+    embedded_metadata: TypeId,
+}
+
+/// What a schema is wrong in; the caller knows whose it is.
+pub(crate) type Wrong = &'static str;
+
+impl<'a> Structural<'a> {
+    pub(crate) fn new(arena: &'a mut Arena) -> Self {
+        let scalar = arena.add(Type::Scalar(Meaning::Plain));
+        let builtin = Schemas::builtin();
+        let mut metadata = |group, kind, path: &[&str]| {
+            let root = builtin.root(group, "v1", kind).expect("the tests read these kinds from the embedded table");
+            let at = path.iter().try_fold(root.ty, |ty, name| match root.arena.get(ty) {
+                Type::Map(map) => map.named(name).map(|member| member.ty),
+                Type::Scalar(_) | Type::List { .. } | Type::Deduced => None,
+            });
+            arena.graft(&root.arena, at.unwrap_or(Arena::DEDUCED))
+        };
+        let own = metadata("", "ConfigMap", &["metadata"]);
+        let embedded_metadata = metadata("apps", "Deployment", &["spec", "template", "metadata"]);
+        Self { arena, scalar, metadata: own, embedded_metadata }
+    }
+
+    /// The type of a whole custom resource. `null` for a version without schema: then everything is kept.
+    pub(crate) fn root(&mut self, schema: &Value) -> Result<TypeId, Wrong> {
+        let map = match schema {
+            Value::Object(schema) => self.map(schema, 0, Some(self.metadata))?,
+            Value::Null => {
+                let members = self.resource_members(self.metadata);
+                Type::Map(MapType::new(members, false, true, Some(value(Arena::DEDUCED))))
+            }
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err("a schema is an object");
+            }
+        };
+        Ok(self.arena.add(map))
+    }
+
+    fn of(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<TypeId, Wrong> {
+        if depth > DEPTH_MAX {
+            return Err("it is nested too deep");
+        }
+        if self.arena.len() >= SCHEMA_TYPES_MAX {
+            return Err("it has too many types");
+        }
+        let ty = match schema.get("type").and_then(Value::as_str) {
+            Some("object") => self.map(schema, depth, None)?,
+            Some("array") => self.list(schema, depth)?,
+            Some("string") => Type::Scalar(string_meaning(schema)),
+            Some("integer" | "number" | "boolean") => return Ok(self.scalar),
+            _ if flag(schema, "x-kubernetes-int-or-string") => Type::Scalar(match string_meaning(schema) {
+                Meaning::CustomQuantity => Meaning::CustomQuantity,
+                _ => Meaning::IntOrString,
+            }),
+            _ if schema.contains_key("properties") || schema.contains_key("additionalProperties") => {
+                self.map(schema, depth, None)?
+            }
+            _ if schema.contains_key("items") => self.list(schema, depth)?,
+            _ => return Ok(Arena::DEDUCED),
+        };
+        Ok(self.arena.add(ty))
+    }
+
+    /// `metadata` is that of a resource; `None` where the object is none (`x-kubernetes-embedded-resource` makes it one).
+    fn map(&mut self, schema: &Map<String, Value>, depth: usize, metadata: Option<TypeId>) -> Result<Type, Wrong> {
+        let metadata = metadata.or(flag(schema, "x-kubernetes-embedded-resource").then_some(self.embedded_metadata));
+        let mut members = Vec::new();
+        if let Some(metadata) = metadata {
+            members = self.resource_members(metadata);
+        }
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for (name, property) in properties.into_iter().flatten() {
+            if metadata.is_some() && ["apiVersion", "kind", "metadata"].contains(&name.as_str()) {
+                continue;
+            }
+            let property = property.as_object().ok_or("a property is no object")?;
+            members.push((name.as_str().into(), self.member(property, depth)?));
+        }
+        let open = flag(schema, "x-kubernetes-preserve-unknown-fields");
+        let any = match schema.get("additionalProperties") {
+            Some(Value::Object(any)) => {
+                let Member { ty, nullable, .. } = self.member(any, depth)?;
+                Some(Member { nullable, ..value(ty) })
+            }
+            Some(Value::Bool(true)) => Some(value(Arena::DEDUCED)),
+            _ => open.then(|| value(Arena::DEDUCED)),
+        };
+        let atomic = schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic");
+        Ok(Type::Map(MapType::new(members, atomic, open, any)))
+    }
+
+    fn resource_members(&self, metadata: TypeId) -> Vec<(Box<str>, Member)> {
+        let metadata = Member { zero: Zero::Written, ..value(metadata) };
+        vec![
+            ("apiVersion".into(), value(self.scalar)),
+            ("kind".into(), value(self.scalar)),
+            ("metadata".into(), metadata),
+        ]
+    }
+
+    fn member(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<Member, Wrong> {
+        let default = match schema.get("default") {
+            None | Some(Value::Null) => MemberDefault::None,
+            Some(json) => MemberDefault::Value(json.to_string().into()),
+        };
+        Ok(Member { default, nullable: flag(schema, "nullable"), ..value(self.of(schema, depth + 1)?) })
+    }
+
+    fn list(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<Type, Wrong> {
+        let items = schema.get("items").and_then(Value::as_object);
+        let item = match items {
+            Some(items) => self.of(items, depth + 1)?,
+            None => Arena::DEDUCED,
+        };
+        let relation = match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+            Some("set") => ListRelation::Set,
+            Some("map") => keyed(list_keys(schema), items),
+            _ => ListRelation::Atomic,
+        };
+        Ok(Type::List { relation, item })
+    }
+}
+
+/// The names in `x-kubernetes-list-map-keys`.
+pub(crate) fn list_keys(list: &Map<String, Value>) -> Vec<&str> {
+    let names = list.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The relation of a list with keys, each with the default that its property has: structured-merge-diff knows no other.
+pub(crate) fn keyed(keys: Vec<&str>, items: Option<&Map<String, Value>>) -> ListRelation {
+    let key = |name: &str| {
+        let property = items.and_then(|items| items.get("properties")?.get(name));
+        let default = property.and_then(|property| property.get("default")).filter(|default| !default.is_null());
+        ListKey { name: name.into(), default: default.map(|json| json.to_string().into()) }
+    };
+    if keys.is_empty() { ListRelation::Atomic } else { ListRelation::Keyed(keys.into_iter().map(key).collect()) }
+}
+
+/// A member that is stored as it is written.
+fn value(ty: TypeId) -> Member {
+    Member { ty, zero: Zero::Value, default: MemberDefault::None, nullable: false }
+}
+
+fn flag(schema: &Map<String, Value>, name: &str) -> bool {
+    schema.get(name) == Some(&Value::Bool(true))
+}
+
+fn string_meaning(schema: &Map<String, Value>) -> Meaning {
+    let text = |name: &str| schema.get(name).and_then(Value::as_str);
+    match text("format") {
+        Some("date-time" | "datetime") => Meaning::CustomTime,
+        Some("duration") => Meaning::Duration,
+        _ if text("pattern").is_some_and(|pattern| pattern.contains(QUANTITY_PATTERN)) => Meaning::CustomQuantity,
+        _ => Meaning::Plain,
+    }
+}
