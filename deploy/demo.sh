@@ -88,8 +88,9 @@ start_landfast() {
 }
 
 probe() {
-    sed 's/replicas: 3/replicas: 9/' apps/web/deployment.yaml |
-        kubectl apply --dry-run=server -f - 2>&1 | grep -q 'differs from Git'
+    local answer
+    answer=$(sed 's/replicas: 3/replicas: 9/' apps/web/deployment.yaml | kubectl apply --dry-run=server -f - 2>&1) || true
+    [[ $answer = *"differs from Git"* ]]
 }
 
 free_port() {
@@ -188,10 +189,15 @@ step() {
 
 # Runs a command, shows it with its answer, and keeps both its exit code and its answer.
 show() {
-    printf '   %s$ %s%s\n' "$dim" "$*" "$plain"
+    local word words=
+    for word in "$@"; do
+        # As it would be typed.
+        case $word in *[!A-Za-z0-9_./:=,-]*) words+=" '$word'" ;; *) words+=" $word" ;; esac
+    done
+    printf '   %s$%s%s\n' "$dim" "${words//$demo/\$DEMO}" "$plain"
     code=0
     answer=$("$@" 2>&1) || code=$?
-    printf '%s\n' "$answer" | sed "s#$demo#\$DEMO#g; s/^/   /"
+    [ -z "$answer" ] || printf '%s\n' "$answer" | sed "s#$demo#\$DEMO#g; s/^/   /"
 }
 
 differs() {
@@ -285,7 +291,7 @@ restoring() {
 records() {
     step "What was left: events on the objects"
     show_soon kubectl get events --field-selector reason=DriftDenied \
-        -o 'custom-columns=KIND:.involvedObject.kind,NAME:.involvedObject.name,REASON:.reason,MESSAGE:.message'
+        -o 'custom-columns=KIND:.involvedObject.kind,NAME:.involvedObject.name,REASON:.reason,COUNT:.count,MESSAGE:.message'
     let_in "Deployment" "Service" "DriftDenied"
 
     step "What was left: one line of JSON for each verdict"
@@ -293,8 +299,8 @@ records() {
     let_in "spec.replicas" "alice"
 
     step "What was left: annotations in the audit log of the API server"
-    show grep -o -m 1 '"annotations":{[^}]*landfast[^}]*}' "$demo"/testbed/control-plane-0/audit.log
-    let_in "landfast.dev"
+    show grep -o -m 1 '"[a-z]*\.landfast\.dev/[a-z-]*":"[^"]*"' "$demo"/testbed/control-plane-0/audit.log
+    let_in '.landfast.dev/ruling":"Deny"'
 }
 
 leave() {
