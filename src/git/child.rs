@@ -117,13 +117,15 @@ fn fetch(order: &Order) -> Answer {
 }
 
 fn download(repository: &Repository, order: &Order) -> Result<(), FetchError> {
-    let failed = |error: git2::Error| match error.class() {
-        ErrorClass::Odb | ErrorClass::Os | ErrorClass::Reference | ErrorClass::Filesystem
-            if !order.url.starts_with("file:") =>
-        {
-            FetchError::Mirror(redact::scrub(error.message(), &order.url))
+    let failed = |error: git2::Error| {
+        let why = redact::scrub(error.message(), &order.url);
+        match error.class() {
+            // Of a `file` remote the disk may be theirs.
+            ErrorClass::Odb | ErrorClass::Filesystem | ErrorClass::Reference if !order.url.starts_with("file:") => {
+                FetchError::Mirror(why)
+            }
+            _ => FetchError::Remote { remote: redact::url(&order.url), why },
         }
-        _ => FetchError::Remote { remote: redact::url(&order.url), why: redact::scrub(error.message(), &order.url) },
     };
     let mut remote = repository.remote_anonymous(&order.url).map_err(failed)?;
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None).map_err(failed)?;

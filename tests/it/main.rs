@@ -7,7 +7,10 @@
 mod config;
 mod control_plane;
 mod deletions;
+mod follow;
 mod gate;
+mod git;
+mod git_https;
 mod modes;
 mod outage;
 mod records;
