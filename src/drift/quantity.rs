@@ -9,6 +9,12 @@ use jiff::Timestamp;
 /// Finest part of a quantity: Go rounds up to it (`resource.Nano`).
 const NANO: i32 = -9;
 
+/// Finest part of an entry of a resource list: the server's defaulting rounds up to it (`SetDefaults_ResourceList`).
+const MILLI: i32 = -3;
+
+/// Largest quantity that is written with a binary suffix (`resource.maxAllowed`); a larger one becomes it.
+const BINARY_MAX: u128 = i64::MAX as u128;
+
 /// Powers of ten beyond which no quantity is read; Go itself caps long before.
 const EXPONENT_MAX: i32 = 1_000;
 
@@ -65,9 +71,13 @@ impl Quantity {
 
     /// Rounds up to the finest part and drops trailing zeros.
     fn normal(self) -> Self {
+        self.rounded_to(NANO)
+    }
+
+    fn rounded_to(self, finest: i32) -> Self {
         let Self { negative, mut mantissa, mut exponent } = self;
         let mut rounded = false;
-        while exponent < NANO && mantissa > 0 {
+        while exponent < finest {
             rounded |= mantissa % 10 != 0;
             mantissa /= 10;
             exponent += 1;
@@ -84,29 +94,77 @@ impl Quantity {
     }
 }
 
+/// Where a quantity stands, which decides how finely it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// In a field of its own.
+    Alone,
+    /// In a resource list, as in `limits`.
+    InResourceList,
+}
+
+/// Writes a quantity as the server does (`Quantity.CanonicalizeBytes`): `1024Mi` as `1Gi`, but `1073741824` as it is, because
+/// the kind of suffix is kept.
+pub(crate) fn canonical(text: &str, stands: Stands) -> Option<String> {
+    let finest = if stands == Stands::InResourceList { MILLI } else { NANO };
+    let quantity = Quantity::parse(text)?.rounded_to(finest);
+    let suffix = text.trim_start_matches(|next: char| next.is_ascii_digit() || matches!(next, '.' | '+' | '-'));
+    let sign = if quantity.negative { "-" } else { "" };
+    if quantity.mantissa == 0 {
+        return Some("0".to_owned());
+    }
+    if let (true, Some(number)) = (suffix.ends_with('i'), quantity.whole()) {
+        return Some(format!("{sign}{}", binary(number.min(BINARY_MAX))));
+    }
+    let thousands = quantity.exponent.div_euclid(3) * 3;
+    let power = u32::try_from(quantity.exponent - thousands).ok()?;
+    let number = quantity.mantissa.checked_mul(10_u128.pow(power))?;
+    let is_exponent = suffix.starts_with('e') || (suffix.starts_with('E') && suffix.len() > 1);
+    let known = DECIMAL.iter().find(|(_, power)| *power == thousands && !is_exponent);
+    Some(match known {
+        _ if thousands == 0 => format!("{sign}{number}"),
+        Some((suffix, _)) => format!("{sign}{number}{suffix}"),
+        None => format!("{sign}{number}e{thousands}"),
+    })
+}
+
+impl Quantity {
+    /// The number, where it is whole and large enough to be written with a binary suffix.
+    fn whole(self) -> Option<u128> {
+        let power = 10_u128.checked_pow(u32::try_from(self.exponent).ok()?)?;
+        self.mantissa.checked_mul(power).filter(|number| *number >= 1024)
+    }
+}
+
+/// Writes a number with a binary suffix.
+fn binary(mut number: u128) -> String {
+    let mut suffixes = BINARY.iter();
+    let mut suffix = "";
+    while number.is_multiple_of(1024) {
+        let Some(next) = suffixes.next() else { break };
+        number /= 1024;
+        suffix = next;
+    }
+    format!("{number}{suffix}")
+}
+
+/// Suffixes of powers of 1024.
+const BINARY: [&str; 6] = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+
+/// Suffixes of powers of ten.
+const DECIMAL: [(&str, i32); 10] =
+    [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
+
 /// What a suffix multiplies by: powers of 1024, and of ten.
 fn suffix_of(suffix: &str) -> Option<(u32, i32)> {
-    let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-    if let Some(power) = binary.iter().position(|known| *known == suffix) {
+    if let Some(power) = BINARY.iter().position(|known| *known == suffix) {
         return Some((u32::try_from(power).ok()? + 1, 0));
     }
-    let decimal = match suffix {
-        "n" => -9,
-        "u" => -6,
-        "m" => -3,
-        "" => 0,
-        "k" => 3,
-        "M" => 6,
-        "G" => 9,
-        "T" => 12,
-        "P" => 15,
-        "E" => 18,
-        _ => {
-            let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            (exponent.abs() <= EXPONENT_MAX).then_some(exponent)?
-        }
-    };
-    Some((0, decimal))
+    if let Some((_, power)) = DECIMAL.iter().find(|(known, _)| *known == suffix) {
+        return Some((0, *power));
+    }
+    let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+    (exponent.abs() <= EXPONENT_MAX).then_some((0, exponent))
 }
 
 /// Reads a Go duration (`1h30m`, `-1.5s`, `0`), in nanoseconds.
@@ -186,7 +244,7 @@ mod tests {
             &["500m", "0.5", ".5", "5e-1"],
             &["1E", "1000P", "1e18"],
             &["0", "-0", "0Gi", "0.0", "0n"],
-            &["1n", "0.1n", "1e-10", "0.0000000001"],
+            &["1n", "0.1n", "1e-10", "0.0000000001", "1e-12", "1e-900"],
             &["1.5Gi", "1536Mi"],
             &["-1", "-1000m"],
         ] {
@@ -194,6 +252,37 @@ mod tests {
                 assert_eq!(quantity(same[0]), quantity(other), "{other}");
             }
         }
+    }
+
+    #[test]
+    fn a_quantity_is_written_as_the_server_writes_it() {
+        // Seen: what an API server 1.36 made of an HPA's averageValue.
+        for (written, kept) in [
+            ("1024Mi", "1Gi"),
+            ("1073741824", "1073741824"),
+            ("0.5", "500m"),
+            ("1000m", "1"),
+            ("1.5Gi", "1536Mi"),
+            ("1e3", "1e3"),
+            ("1n", "1n"),
+            ("1.0", "1"),
+            ("1500u", "1500u"),
+            ("1073741824000m", "1073741824"),
+            ("1Ki", "1Ki"),
+            ("1000", "1k"),
+            ("1E", "1E"),
+            ("1e18", "1e18"),
+            ("0.5Ki", "512"),
+            ("0Gi", "0"),
+            ("-1024Ki", "-1Mi"),
+            ("1024Ei", "9223372036854775807"),
+            ("1e0", "1"),
+        ] {
+            assert_eq!(canonical(written, Stands::Alone).as_deref(), Some(kept), "{written}");
+        }
+        assert_eq!(canonical("1n", Stands::InResourceList).as_deref(), Some("1m"));
+        assert_eq!(canonical("1500u", Stands::InResourceList).as_deref(), Some("2m"));
+        assert_eq!(canonical("x", Stands::Alone), None);
     }
 
     #[test]
@@ -267,7 +356,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[-+]?[0-9.]{0,45}[a-zA-Zµ0-9]{0,12}.{0,2}") {
-            let _ = (Quantity::parse(&text), duration(&text), instant(&text));
+            let _ = (Quantity::parse(&text), duration(&text), instant(&text), canonical(&text, Stands::Alone));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How does what stands here merge, and what is it where it is absent? A schema's member, or what is deduced without one.
 
 use crate::drift::document::{At, Value};
+use crate::drift::quantity::Stands;
 use crate::drift::schema::{Default, MapRef, Meaning, MemberRef, Relation, SchemaRef, Shape, Zero};
 
 /// A place for a value: its type, and what its absence means.
@@ -91,6 +92,16 @@ impl<'s> Slot<'s> {
         }
     }
 
+    /// Whether a value is this place's zero value.
+    pub(crate) fn is_zero(self, at: At<'_, '_>) -> bool {
+        is_zero(at) || (matches!(self.form(), Form::Scalar(Meaning::Quantity)) && at.as_str() == Some("0"))
+    }
+
+    /// Where a quantity here stands.
+    pub(crate) fn stands(self) -> Stands {
+        if self.named { Stands::Alone } else { Stands::InResourceList }
+    }
+
     /// What stands here in effect: `null` is absence, unless it is a value here.
     pub(crate) fn present<'d, 'j>(self, at: Option<At<'d, 'j>>) -> Option<At<'d, 'j>> {
         at.filter(|at| !at.is_null() || self.nullable || self.zero == Zero::Written)
@@ -109,7 +120,7 @@ impl<'s> Fields<'s> {
     }
 }
 
-/// Whether a value is the zero value of its JSON type, as Go's `omitempty` has it.
+/// Whether a value is the zero value of its JSON type, as Go has it.
 pub(crate) fn is_zero(at: At<'_, '_>) -> bool {
     match at.value() {
         Value::Null => true,

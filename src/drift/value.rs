@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Number;
 
 use crate::drift::document::{At, Children, Value};
-use crate::drift::quantity::{Quantity, duration, instant};
+use crate::drift::quantity::{Quantity, Stands, canonical as canonical_quantity, duration, instant};
 use crate::drift::schema::Meaning;
 
 /// Whether two values are the same.
@@ -80,13 +80,14 @@ fn equal_numbers(one: &Number, other: &Number) -> bool {
 }
 
 /// Whether two scalars mean the same.
-pub(crate) fn equal_scalars(meaning: Meaning, one: At<'_, '_>, other: At<'_, '_>) -> bool {
+pub(crate) fn equal_scalars(meaning: Meaning, stands: Stands, one: At<'_, '_>, other: At<'_, '_>) -> bool {
     if equal(one, other) {
         return true;
     }
     match meaning {
         Meaning::Plain | Meaning::IntOrString => false,
-        Meaning::Quantity | Meaning::CustomQuantity => both(one, other, |at| Quantity::parse(&text_of(at)?)),
+        Meaning::Quantity => both(one, other, |at| canonical_quantity(&text_of(at)?, stands)),
+        Meaning::CustomQuantity => both(one, other, |at| Quantity::parse(&text_of(at)?)),
         Meaning::Time => both(one, other, |at| instant(at.as_str()?).map(Timestamp::as_second)),
         Meaning::MicroTime => both(one, other, |at| instant(at.as_str()?).map(Timestamp::as_microsecond)),
         Meaning::CustomTime => both(one, other, |at| instant(at.as_str()?)),
@@ -101,7 +102,7 @@ fn both<T: PartialEq>(one: At<'_, '_>, other: At<'_, '_>, read: impl Fn(At<'_, '
 }
 
 /// A string, or a number as text.
-fn text_of(at: At<'_, '_>) -> Option<String> {
+pub(crate) fn text_of(at: At<'_, '_>) -> Option<String> {
     match at.value() {
         Value::String(text) => Some(text.to_string()),
         Value::Number(number) => Some(number.to_string()),

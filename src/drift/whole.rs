@@ -5,7 +5,7 @@
 
 use crate::drift::document::{At, Document, Value};
 use crate::drift::schema::{Default, Zero};
-use crate::drift::slot::{Fields, Form, Slot, is_zero};
+use crate::drift::slot::{Fields, Form, Slot};
 use crate::drift::value::{Answer, Members, equal, equal_scalars};
 
 /// Whether a declared and a live value are the same; either may be absent.
@@ -23,11 +23,13 @@ pub(crate) fn same(slot: Slot<'_>, declared: Option<At<'_, '_>>, live: Option<At
 /// The answer where the server drops just one of two different values as a zero value, so that its default stands there.
 fn one_dropped(slot: Slot<'_>, one: At<'_, '_>, other: At<'_, '_>) -> Option<Answer> {
     match slot.zero {
-        Zero::Value | Zero::Written => None,
-        Zero::Unknown => (is_zero(one) || is_zero(other)).then_some(Answer::Unknown),
-        Zero::Absent => match (dropped(slot, one), dropped(slot, other)) {
-            (Answer::Same, Answer::Differs) => Some(alone(slot, other)),
-            (Answer::Differs, Answer::Same) => Some(alone(slot, one)),
+        Zero::Value => None,
+        // A zero value that the server would write is filled like an absent one.
+        Zero::Written if !slot.named || slot.default == Default::None => None,
+        Zero::Unknown => (slot.is_zero(one) || slot.is_zero(other)).then_some(Answer::Unknown),
+        Zero::Absent | Zero::Written => match (dropped(slot, one), dropped(slot, other)) {
+            (Answer::Same, Answer::Differs) => Some(against_default(slot, other)),
+            (Answer::Differs, Answer::Same) => Some(against_default(slot, one)),
             (Answer::Same, Answer::Same) => Some(Answer::Same),
             (Answer::Differs, Answer::Differs) => None,
             (Answer::Unknown, _) | (_, Answer::Unknown) => Some(Answer::Unknown),
@@ -38,13 +40,14 @@ fn one_dropped(slot: Slot<'_>, one: At<'_, '_>, other: At<'_, '_>) -> Option<Ans
 /// Whether a value is the same as none at all.
 fn alone(slot: Slot<'_>, only: At<'_, '_>) -> Answer {
     match slot.zero {
-        Zero::Absent => match dropped(slot, only) {
+        Zero::Unknown if slot.is_zero(only) => Answer::Unknown,
+        Zero::Value | Zero::Unknown => against_default(slot, only),
+        // Of any member the server writes none.
+        Zero::Written if !slot.named => against_default(slot, only),
+        Zero::Absent | Zero::Written => match dropped(slot, only) {
             Answer::Differs => against_default(slot, only),
             dropped @ (Answer::Same | Answer::Unknown) => dropped,
         },
-        Zero::Written if slot.named && is_zero(only) => Answer::Same,
-        Zero::Unknown if is_zero(only) => Answer::Unknown,
-        Zero::Value | Zero::Written | Zero::Unknown => against_default(slot, only),
     }
 }
 
@@ -64,7 +67,7 @@ fn against_default(slot: Slot<'_>, only: At<'_, '_>) -> Answer {
 fn dropped(slot: Slot<'_>, at: At<'_, '_>) -> Answer {
     match (slot.form(), at.value()) {
         (Form::Map(fields) | Form::WholeMap(fields), Value::Object) => members_alone(fields, at),
-        _ => Answer::from_equal(is_zero(at)),
+        _ => Answer::from_equal(slot.is_zero(at)),
     }
 }
 
@@ -81,10 +84,10 @@ fn members_alone(fields: Fields<'_>, object: At<'_, '_>) -> Answer {
 /// Whether two values that are both there are the same.
 fn both(slot: Slot<'_>, one: At<'_, '_>, other: At<'_, '_>) -> Answer {
     if slot.zero == Zero::Written && (one.is_null() || other.is_null()) {
-        return Answer::from_equal(is_zero(one) && is_zero(other));
+        return dropped(slot, one).and(|| dropped(slot, other));
     }
     match (slot.form(), one.value(), other.value()) {
-        (Form::Scalar(meaning), ..) => Answer::from_equal(equal_scalars(meaning, one, other)),
+        (Form::Scalar(meaning), ..) => Answer::from_equal(equal_scalars(meaning, slot.stands(), one, other)),
         (Form::Whole(item) | Form::List(_, item), Value::Array, Value::Array) => items(item, one, other),
         (Form::Map(fields) | Form::WholeMap(fields), Value::Object, Value::Object) => members(fields, one, other),
         (Form::Whole(_) | Form::List(..) | Form::Map(_) | Form::WholeMap(_) | Form::Deduced, ..) => {
