@@ -173,7 +173,7 @@ impl Cells<'_> {
 
 /// A policy that cannot deny can never block.
 fn blocks(rule: &Rule) -> bool {
-    let denies = rule.drift == Ruling::Deny || rule.delete == Ruling::Deny;
+    let denies = [rule.drift, rule.delete, rule.undeclared_fields].contains(&Ruling::Deny);
     match (rule.mode, rule.failure_policy) {
         (Mode::Enforce, FailurePolicy::Fail) => denies,
         (Mode::Observe, FailurePolicy::Fail | FailurePolicy::Ignore) | (Mode::Enforce, FailurePolicy::Ignore) => false,

@@ -202,7 +202,7 @@ impl Keeper {
         };
         let reach = Reach {
             backend: self.keeping.backend.clone(),
-            ca: self.keeping.ca.borrow().to_string(),
+            ca: Arc::clone(&self.keeping.ca.borrow()),
             namespace: self.keeping.namespace.clone(),
             owner: Some(uid),
         };

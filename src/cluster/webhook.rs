@@ -4,6 +4,7 @@
 //! policy may deny and says so, `observe` (Ignore) all else; a write is sent to exactly one of them. Talks to nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -40,7 +41,7 @@ pub struct Reach {
     /// How the API server reaches us.
     pub backend: Backend,
     /// The certificate authorities it is to trust, as PEM.
-    pub ca: String,
+    pub ca: Arc<str>,
     /// Landfast's own Namespace: excluded, and the owner of the configuration.
     pub namespace: String,
     /// Uid of that Namespace; deleting it frees the cluster.
@@ -91,7 +92,7 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
 
 fn entry(entry: Entry, rules: &[Value], conditions: &[Condition], reach: &Reach) -> Value {
     use base64::Engine as _;
-    let ca = base64::engine::general_purpose::STANDARD.encode(&reach.ca);
+    let ca = base64::engine::general_purpose::STANDARD.encode(reach.ca.as_bytes());
     let client = match &reach.backend {
         Backend::Url(url) => {
             json!({ "url": format!("{}{}", url.trim_end_matches('/'), entry.path()), "caBundle": ca })

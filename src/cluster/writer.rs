@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
-use kube::api::{Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -37,19 +37,24 @@ impl Writer {
     }
 
     /// Finds landfast's Namespace and makes it where it is missing.
+    ///
+    /// Made by a plain create: applying would need the right to patch every Namespace.
     pub async fn ensure_namespace(&self, name: &str) -> Result<Home, CallError> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let found = within_time(namespaces.get_metadata_opt(name)).await?;
-        let metadata = if let Some(found) = found {
-            found.metadata
-        } else {
-            let manifest = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
-            within_time(namespaces.patch(name, &parameters(), &Patch::Apply(&manifest))).await?.metadata
-        };
-        Ok(match (metadata.deletion_timestamp, metadata.uid) {
-            (None, Some(uid)) => Home::Standing(uid),
-            (Some(_), _) | (None, None) => Home::Terminating,
-        })
+        if let Some(found) = within_time(namespaces.get_metadata_opt(name)).await? {
+            return Ok(Home::of(found.metadata));
+        }
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match within_time(namespaces.create(&parameters, &namespace)).await {
+            Ok(made) => Ok(Home::of(made.metadata)),
+            // Another replica was faster.
+            Err(error) if error.status() == Some(409) => {
+                Ok(Home::of(within_time(namespaces.get_metadata(name)).await?.metadata))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Applies our webhook configuration as rendered.
@@ -65,6 +70,15 @@ impl Writer {
         let manifest = manifest(event);
         within_time(events.patch_metadata(&event.name, &parameters(), &Patch::Apply(&manifest))).await?;
         Ok(())
+    }
+}
+
+impl Home {
+    fn of(metadata: ObjectMeta) -> Self {
+        match (metadata.deletion_timestamp, metadata.uid) {
+            (None, Some(uid)) => Self::Standing(uid),
+            (Some(_), _) | (None, None) => Self::Terminating,
+        }
     }
 }
 

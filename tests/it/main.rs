@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
 
+mod cluster;
 mod config;
 mod control_plane;
 mod deletions;
@@ -22,4 +23,5 @@ mod support;
 #[path = "../testbed/mod.rs"]
 mod testbed;
 mod updates;
+mod webhook;
 mod writers;
