@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::gate::policy::FailurePolicy;
+use crate::gate::response::Answer;
 use crate::gate::verdict::Verdict;
 use crate::limits;
 use crate::serve::body::Cut;
@@ -80,16 +81,7 @@ impl From<Cut> for Undecided {
 impl Reply {
     /// Answers a verdict.
     pub(crate) fn verdict(uid: &str, verdict: &Verdict) -> Self {
-        let allowed = verdict.allowed();
-        let mut response = json!({ "uid": uid, "allowed": allowed });
-        if !allowed {
-            let message = &verdict.message;
-            response["status"] = json!({ "code": 403, "reason": "Forbidden", "message": message });
-        }
-        if !verdict.warnings.is_empty() {
-            response["warnings"] = json!(verdict.warnings);
-        }
-        Self::response(&response)
+        Self::Review(Answer::of(verdict, uid).to_json())
     }
 
     /// Lets in without a word.

@@ -92,7 +92,11 @@ impl User {
 
     /// Returns the lines of `--token-auth-file`.
     pub fn token_file() -> String {
-        let line = |user: Self| format!("{},{},{},\"{}\"\n", user.token(), user.name(), user.short(), user.groups());
+        let line = |user: Self| match user.groups() {
+            // An empty fourth column would be a group without a name.
+            "" => format!("{},{},{}\n", user.token(), user.name(), user.short()),
+            groups => format!("{},{},{},\"{groups}\"\n", user.token(), user.name(), user.short()),
+        };
         Self::ALL.into_iter().map(line).collect()
     }
 
