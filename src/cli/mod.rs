@@ -3,6 +3,9 @@
 //! 0: done, let in, agrees. 1: something denied, differs. 2: could not answer.
 
 pub mod bench;
+pub mod check;
+pub mod diff;
+mod offline;
 pub mod serve;
 
 use std::io::IsTerminal as _;
@@ -23,6 +26,10 @@ struct Cli {
 enum Command {
     /// Serve the admission webhooks.
     Serve(serve::Args),
+    /// Would this be let in? Decide manifests or saved reviews without a cluster.
+    Check(check::Args),
+    /// Compare what is declared with an object.
+    Diff(diff::Args),
     /// Measure: decisions, HTTPS.
     Bench(bench::Args),
 }
@@ -57,6 +64,8 @@ pub fn main() -> ExitCode {
         }
     };
     let result = match command {
+        Command::Check(args) => check::run(args),
+        Command::Diff(args) => diff::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::drift::declared::Declared;
+use crate::drift::declared::{Declared, ObjectKey};
 use crate::gate::basis::Source;
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
@@ -11,14 +11,19 @@ use crate::gate::message::{self, Words};
 use crate::gate::policy::Mode;
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::text::{shortened, without_immutable};
-use crate::gate::verdict::{Field, Origin, Outcome, Ruling, Verdict};
+use crate::gate::verdict::{Class, Field, Origin, Outcome, Ruling, Verdict};
 use crate::limits::{FIELDS_KEPT_MAX, LINES_BLAMED_MAX, VALUE_CHARS_MAX};
 
 /// Makes the outcome of a case from what is ruled.
 pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
     let write = case.write;
     let source = case.source.filter(|_| case.declared().is_some());
-    let fields: Vec<Field> = ruled.changes.iter().take(FIELDS_KEPT_MAX).map(|change| field(case, change)).collect();
+    let fields: Vec<Field> = ruled
+        .changes
+        .iter()
+        .take(FIELDS_KEPT_MAX)
+        .map(|change| field(&case.aim.key, change, origin(case, change)))
+        .collect();
     let enforced = ruled.mode == Mode::Enforce;
     let mut verdict = Verdict {
         ruling: ruled.ruling,
@@ -79,9 +84,9 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
 }
 
 /// One field, its values shortened; those of a Secret are left out.
-fn field(case: &Case<'_>, change: &Change) -> Field {
+pub fn field(key: &ObjectKey, change: &Change, origin: Option<Origin>) -> Field {
     let shown = |value: &Option<String>| {
-        let value = value.as_deref().filter(|_| !message::is_secret(&case.aim.key))?;
+        let value = value.as_deref().filter(|_| !message::is_secret(key))?;
         Some(without_immutable(&shortened(value, VALUE_CHARS_MAX)))
     };
     Field {
@@ -90,14 +95,14 @@ fn field(case: &Case<'_>, change: &Change) -> Field {
         git: shown(&change.git),
         before: shown(&change.before),
         written: shown(&change.written),
-        origin: origin(case, change),
+        origin,
     }
 }
 
 /// Where Git says so; nothing for what Git does not say.
 fn origin(case: &Case<'_>, change: &Change) -> Option<Origin> {
     let (declared, source) = (case.declared()?, case.source?);
-    if change.class == crate::gate::verdict::Class::Undeclared {
+    if change.class == Class::Undeclared {
         return None;
     }
     let line = declared.lines.get(change.node)?;

@@ -11,7 +11,9 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
     let object = &verdict.object;
     let mut members = Map::new();
     let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
-    put("uid", uid.into());
+    if !uid.is_empty() {
+        put("uid", uid.into());
+    }
     put("ruling", verdict.ruling.name().into());
     put("enforced", verdict.enforced.into());
     put("allowed", verdict.allowed().into());

@@ -165,10 +165,10 @@ pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
     if charges.all().iter().any(|change| finalizers.covers(&change.path)) {
         questions.extend(namespace_question(case));
     }
-    let (of_ground, rest) = (charges.all(), &charges.rest);
-    let counted = of_ground.len();
-    let changes = of_ground.into_iter().chain(rest.iter().copied()).cloned().collect();
-    Ruled { changes, counted, questions, ..Ruled::under(&sanction, ruling, reason, ground) }
+    let counted = charges.all().len();
+    let rest = charges.rest.iter().copied();
+    let all = charges.all().into_iter().chain(rest).cloned().collect();
+    Ruled { changes: all, counted, questions, ..Ruled::under(&sanction, ruling, reason, ground) }
 }
 
 /// What a change of a declared object is charged with.

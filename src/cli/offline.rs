@@ -1,0 +1,99 @@
+//! What does Git declare, without a cluster? The basis of a configuration, fetched and read once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+
+use crate::config::{self, Settings};
+use crate::drift::schema::Schemas;
+use crate::follow;
+use crate::gate::basis::Basis;
+use crate::git::fetch::Fetcher;
+use crate::store::Store;
+
+/// A folder for mirrors: one that is kept, or one that goes with the command.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    passing: bool,
+}
+
+/// Loads a configuration and reads its sources; fails where one of them cannot be read.
+///
+/// What is found wrong, but leaves the rest in force, is told on standard error.
+pub(super) fn basis(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Arc<Basis>> {
+    let settings = settings(config)?;
+    let folder = Folder::of(state_dir)?;
+    let store = Store::open(&folder.path).context("cannot use the state folder")?;
+    let program = std::env::current_exe().context("cannot find our own program")?;
+    let options = follow::Options {
+        settings: Arc::new(settings),
+        schemas: Schemas::builtin(),
+        store: Arc::new(store),
+        fetcher: Fetcher::new(program),
+        clock: Arc::new(move || now),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let (mut follower, follow) = follow::follow(options);
+        follower.settle().await;
+        for source in follow.status().borrow().iter() {
+            for fault in &source.faults {
+                eprintln!("warning: {}: {fault}", source.id);
+            }
+            if let Some(error) = &source.error {
+                bail!("{}: {error}", source.id);
+            }
+            if source.revision.is_none() {
+                bail!("{}: no revision of it can be used", source.id);
+            }
+        }
+        let basis = follow.basis().borrow().clone();
+        Ok(basis)
+    })
+}
+
+fn settings(config: &[PathBuf]) -> anyhow::Result<Settings> {
+    let settings = config::load(config).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration cannot be used:\n  {}", faults.join("\n  "))
+    })?;
+    for notice in &settings.notices {
+        eprintln!("warning: {notice}");
+    }
+    Ok(settings)
+}
+
+impl Folder {
+    fn of(given: Option<PathBuf>) -> anyhow::Result<Self> {
+        if let Some(path) = given {
+            return Ok(Self { path, passing: false });
+        }
+        let path = std::env::temp_dir().join(format!("landfast-check-{}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { path, passing: true })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.passing {
+            // A folder that cannot be removed is left to whoever clears temporary files.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Reads a file, or standard input for `-`.
+pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+        return Ok(bytes);
+    }
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
