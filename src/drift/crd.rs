@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use crate::drift::arena::Arena;
 use crate::drift::path::FieldPath;
-use crate::drift::schema::{KindInfo, Over, Root, SchemaError, Schemas, VersionInfo, by_priority};
+use crate::drift::schema::{KindInfo, Over, Root, SchemaError, Schemas, VersionInfo};
 use crate::drift::structural::Structural;
+use crate::drift::version::by_priority;
 
 impl Schemas {
     /// These schemas with those of a CustomResourceDefinition (a manifest of apiextensions.k8s.io/v1).

@@ -22,4 +22,5 @@ mod slot;
 mod structural;
 pub mod undeclared;
 mod value;
+mod version;
 mod whole;

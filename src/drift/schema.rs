@@ -3,7 +3,6 @@
 //! A targeted schema (scalar, list, map) instead of OpenAPI. Three layers, the later over the earlier: the embedded table of
 //! the built-in kinds, the API server's own OpenAPI v3, CRDs declared in Git. Nothing here is asked of a server.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
 use crate::drift::path::FieldPath;
+use crate::drift::version::by_priority;
 
 /// All that is known of kinds and their schemas. Cheap to clone; part of the basis, so that a verdict can be repeated.
 #[derive(Clone, Default)]
@@ -360,28 +360,6 @@ impl Entry {
         let served = info.served || self.info.served;
         Self { info: Arc::new(KindInfo { versions, served, ..info }), roots: all }
     }
-}
-
-/// Orders version names as Kubernetes prefers them: `v2`, `v1`, `v1beta2`, `v1alpha1`, then anything else by name
-/// (apimachinery's `CompareKubeAwareVersionStrings`).
-pub(crate) fn by_priority(a: &str, b: &str) -> Ordering {
-    let rank = |name: &str| {
-        let (major, stage) = split_number(name.strip_prefix('v')?)?;
-        let (minor, level) = match stage {
-            "" => (0, 2),
-            _ if stage.starts_with("beta") => (split_number(&stage[4..]).filter(|(_, rest)| rest.is_empty())?.0, 1),
-            _ if stage.starts_with("alpha") => (split_number(&stage[5..]).filter(|(_, rest)| rest.is_empty())?.0, 0),
-            _ => return None,
-        };
-        Some((level, major, minor))
-    };
-    rank(b).cmp(&rank(a)).then_with(|| a.cmp(b))
-}
-
-/// Splits the number off that a text begins with.
-fn split_number(text: &str) -> Option<(u32, &str)> {
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    Some((text[..end].parse().ok()?, &text[end..]))
 }
 
 impl fmt::Debug for Schemas {
