@@ -28,8 +28,8 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: BTreeMap<&'static str, String>,
 }
@@ -72,7 +72,7 @@ impl<'a> Answer<'a> {
             code: 403,
             details: Some(details(verdict)),
         });
-        let warnings = verdict.warnings.as_slice();
+        let warnings = verdict.warnings.iter().map(String::as_str).collect();
         Self::with(Response {
             uid,
             allowed: verdict.allowed(),
@@ -82,16 +82,29 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// Answers by the failure rule, where nothing could be decided. `why` ends up in front of the writer under Fail.
+    /// Lets the review `uid` in without a word.
+    pub fn allow(uid: &'a str) -> Self {
+        Self::with(Response {
+            uid,
+            allowed: true,
+            status: None,
+            warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
+        })
+    }
+
+    /// Answers by the failure rule, where nothing could be decided. `why`, at most 120 characters, ends up in front of the
+    /// writer: as the refusal under Fail, as a warning under Ignore.
     pub fn undecided(uid: &'a str, rule: FailurePolicy, why: &'a str) -> Self {
-        let (allowed, status) = match rule {
-            FailurePolicy::Ignore => (true, None),
+        let (allowed, status, warnings) = match rule {
+            FailurePolicy::Ignore => (true, None, vec![why]),
             FailurePolicy::Fail => {
                 let (status, reason) = ("Failure", "InternalError");
-                (false, Some(Status { status, message: why, reason, code: 500, details: None }))
+                (false, Some(Status { status, message: why, reason, code: 500, details: None }), Vec::new())
             }
         };
-        Self::with(Response { uid, allowed, status, warnings: &[], audit_annotations: BTreeMap::new() })
+        let audit_annotations = BTreeMap::from([("undecided", why.to_owned())]);
+        Self::with(Response { uid, allowed, status, warnings, audit_annotations })
     }
 
     /// The bytes to send.

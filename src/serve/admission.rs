@@ -26,7 +26,7 @@ use crate::gate::facts::{Facts, Question};
 use crate::gate::verdict::{Outcome, Ruling};
 use crate::gate::write::{Change, ReviewError, Write};
 use crate::limits;
-use crate::serve::answers::{Answers, ask};
+use crate::serve::answers::{Answers, ask, can_be_answered};
 use crate::serve::body::{self, Held, Review};
 use crate::serve::reply::{Reply, Undecided};
 
@@ -100,8 +100,8 @@ impl Admission {
         let mut asked: Vec<Question> = Vec::new();
         for _ in 0..limits::ROUNDS_MAX {
             let ruled = self.rule(&review, &facts, until).await?;
-            let questions = &ruled.outcome.questions;
-            let new: Vec<Question> = questions.iter().filter(|question| !asked.contains(question)).cloned().collect();
+            let open = |question: &&Question| can_be_answered(question) && !asked.contains(question);
+            let new: Vec<Question> = ruled.outcome.questions.iter().filter(open).cloned().collect();
             if new.is_empty() || Instant::now() >= until {
                 return Ok(ruled);
             }

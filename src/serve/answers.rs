@@ -62,6 +62,14 @@ pub(crate) async fn ask(
     }
 }
 
+/// Whether [`Facts`] can hold the answer; nobody is asked in vain.
+pub(crate) fn can_be_answered(question: &Question) -> bool {
+    match question {
+        Question::Fetch(_) | Question::Blame(_) | Question::Namespace(_) => true,
+        Question::Form(_) | Question::Access { .. } | Question::Owner(_) => false,
+    }
+}
+
 /// Longest wait for one answer.
 fn wait(question: &Question) -> Duration {
     match question {

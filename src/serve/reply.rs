@@ -2,7 +2,6 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::gate::policy::FailurePolicy;
 use crate::gate::response::Answer;
@@ -86,26 +85,12 @@ impl Reply {
 
     /// Lets in without a word.
     pub(crate) fn allow(uid: &str) -> Self {
-        Self::response(&json!({ "uid": uid, "allowed": true }))
+        Self::Review(Answer::allow(uid).to_json())
     }
 
     /// Answers by the failure rule: refused under Fail, let in with a warning under Ignore.
     pub(crate) fn undecided(uid: &str, rule: FailurePolicy, why: Undecided) -> Self {
-        let text = why.text();
-        let mut response = match rule {
-            FailurePolicy::Fail => {
-                let status = json!({ "code": 403, "reason": "Forbidden", "message": text });
-                json!({ "uid": uid, "allowed": false, "status": status })
-            }
-            FailurePolicy::Ignore => json!({ "uid": uid, "allowed": true, "warnings": [text] }),
-        };
-        response["auditAnnotations"] = json!({ "undecided": why.name() });
-        Self::response(&response)
-    }
-
-    fn response(response: &serde_json::Value) -> Self {
-        let review = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
-        Self::Review(review.to_string().into_bytes())
+        Self::Review(Answer::undecided(uid, rule, &why.text()).to_json())
     }
 }
 

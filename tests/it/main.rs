@@ -16,6 +16,8 @@ mod modes;
 mod outage;
 mod records;
 mod reviews;
+mod serve;
+mod serving;
 mod sources;
 mod subresources;
 mod support;
