@@ -183,7 +183,8 @@ impl Events {
         (sender, Self { queue, sink, metrics, clock, throttle: Throttle::default(), open: HashMap::new() })
     }
 
-    /// Runs until every sender is gone or `shutdown` resolves; what is open by then is written once more.
+    /// Runs until every sender is gone, or for at most [`limits::EVENT_TIME_MAX`] after `shutdown` resolves; what rose by then
+    /// is written once more.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut tick = interval(limits::EVENT_PATCH_INTERVAL);
@@ -201,7 +202,7 @@ impl Events {
         }
         // Whatever the API server does now, the process ends in time.
         let rest = async {
-            while let Ok(told) = self.queue.try_recv() {
+            while let Some(told) = self.queue.recv().await {
                 self.take(told).await;
             }
             self.raise_counts().await;

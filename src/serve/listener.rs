@@ -9,6 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Version, header};
@@ -108,7 +109,9 @@ impl Listener {
         accept_until(shutdown, &socket, &room, &shared, &life, &mut open).await;
         tracing::info!(%address, connections = open.len(), "Draining");
         life.send_replace(Life::Leaving);
-        accept_until(sleep(limits::DRAIN_NOTICE), &socket, &room, &shared, &life, &mut open).await;
+        // Nobody but the API server must find an open door; who reads the status page may knock again.
+        let notice = if shared.tls.is_some() { limits::DRAIN_NOTICE } else { Duration::ZERO };
+        accept_until(sleep(notice), &socket, &room, &shared, &life, &mut open).await;
         // What the kernel has accepted for us is served too.
         while let Some(Some((stream, permit))) = accept(&socket, &room).now_or_never() {
             open.spawn(connection(stream, permit, Arc::clone(&shared), life.subscribe()));
@@ -242,6 +245,11 @@ where
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = life.wait_for(|life| *life >= protocol.ends_at()) => {}
+    }
+    // hyper closes a connection in whose first head it is asked to end; a client that has just sent one shall be answered.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = timeout(limits::DRAIN_NOTICE, stage.out_of_head()) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await; // a client that goes away mid-request is no error of ours

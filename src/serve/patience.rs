@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::limits;
@@ -26,22 +27,42 @@ const UNTIMED: u8 = 3;
 
 /// What a connection is at, shared between its transport and its service.
 #[derive(Debug, Clone)]
-pub(crate) struct Stage(Arc<AtomicU8>);
+pub(crate) struct Stage(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    now: AtomicU8,
+    /// Told at the end of each head.
+    head_ended: Notify,
+}
 
 impl Stage {
     /// A connection from which nothing was read yet: its head is awaited.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(AtomicU8::new(HEAD)))
+        Self::at(HEAD)
     }
 
     /// A connection that is never timed here.
     pub(crate) fn untimed() -> Self {
-        Self(Arc::new(AtomicU8::new(UNTIMED)))
+        Self::at(UNTIMED)
+    }
+
+    fn at(stage: u8) -> Self {
+        Self(Arc::new(Inner { now: AtomicU8::new(stage), head_ended: Notify::new() }))
     }
 
     /// The head was read.
     pub(crate) fn handling(&self) {
         self.turn(HEAD, HANDLING);
+        self.0.head_ended.notify_waiters();
+    }
+
+    /// Waits for the end of a head that has begun, or is the first; between requests there is nothing to wait for.
+    pub(crate) async fn out_of_head(&self) {
+        let ended = self.0.head_ended.notified();
+        if self.now() == HEAD {
+            ended.await;
+        }
     }
 
     /// The answer was made.
@@ -55,11 +76,11 @@ impl Stage {
 
     fn turn(&self, from: u8, to: u8) {
         // From any other stage this is no step: an untimed connection stays so.
-        let _ = self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.now.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn now(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.0.now.load(Ordering::Relaxed)
     }
 }
 

@@ -26,4 +26,5 @@ mod support;
 mod testbed;
 mod updates;
 mod webhook;
+mod wire;
 mod writers;

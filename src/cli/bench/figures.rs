@@ -93,13 +93,15 @@ mod tests {
     #[test]
     fn the_slow_end_is_the_slow_end_for_times_and_for_rates() {
         let times = Figure::micros("a", (1..=100).rev().map(Duration::from_micros).collect());
-        assert_eq!((times.n, times.p50, times.p99), (100, 50.0, 99.0));
+        let expected = Figure { name: "a".to_owned(), unit: "µs", n: 100, p50: 50.0, p99: 99.0 };
+        assert_eq!(times, expected);
         let rates = Figure::rate("a", 9, vec![10.0, 30.0, 20.0]);
-        assert_eq!((rates.n, rates.p50, rates.p99), (9, 20.0, 10.0));
+        assert_eq!(rates, Figure { unit: "reviews/s", n: 9, p50: 20.0, p99: 10.0, ..expected });
     }
 
     #[test]
     fn nothing_measured_is_no_panic() {
-        assert_eq!(Figure::micros("a", Vec::new()).p99, 0.0);
+        let expected = Figure { name: "a".to_owned(), unit: "µs", n: 0, p50: 0.0, p99: 0.0 };
+        assert_eq!(Figure::micros("a", Vec::new()), expected);
     }
 }
