@@ -30,9 +30,11 @@ mod tests {
 
     #[test]
     fn stable_goes_before_beta_and_higher_before_lower() {
-        let mut versions = ["foo10", "v1alpha1", "v10", "v1beta2", "v2", "v11beta2", "v1", "v12alpha1", "foo1", "v3beta1", "v1beta1x"];
+        let mut versions =
+            ["foo10", "v1alpha1", "v10", "v1beta2", "v2", "v11beta2", "v1", "v12alpha1", "foo1", "v3beta1", "v1beta1x"];
         versions.sort_by(|a, b| by_priority(a, b));
-        let preferred = ["v10", "v2", "v1", "v11beta2", "v3beta1", "v1beta2", "v12alpha1", "v1alpha1", "foo1", "foo10", "v1beta1x"];
+        let preferred =
+            ["v10", "v2", "v1", "v11beta2", "v3beta1", "v1beta2", "v12alpha1", "v1alpha1", "foo1", "foo10", "v1beta1x"];
         assert_eq!(versions, preferred);
     }
 }

@@ -24,6 +24,7 @@ mod support;
 #[allow(dead_code, unreachable_pub, reason = "helpers for all tests, whichever use them today")]
 #[path = "../testbed/mod.rs"]
 mod testbed;
+mod tidy;
 mod updates;
 mod webhook;
 mod wire;

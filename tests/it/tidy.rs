@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers of `lib.rs`, lowest first. Modules of one line never import each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["limits"],
     &["yaml"],
     &["drift"],
@@ -14,11 +14,13 @@ const LAYERS: [&[&str]; 9] = [
     &["git", "render", "cluster", "serve"],
     &["follow"],
     &["app"],
-    &["cli", "main"],
+    &["cli"],
+    &["main"],
 ];
 
 /// Modules and files without clock, file, network or await.
-const PURE: [&str; 6] = ["src/yaml/", "src/drift/", "src/gate/", "src/render/", "src/audit/record.rs", "src/config/resolve"];
+const PURE: [&str; 6] =
+    ["src/yaml/", "src/drift/", "src/gate/", "src/render/", "src/audit/record.rs", "src/config/resolve"];
 
 /// What a pure file never contains.
 const IMPURE: [&str; 8] = ["tokio::", "std::fs", "std::net", "::now()", ".await", "std::process", "std::env", "kube::"];
@@ -77,7 +79,8 @@ fn a_module_uses_lower_layers_only() {
         let own = room(&file).to_owned();
         for (number, line) in code(&path).lines().enumerate() {
             let line = line.split("//").next().unwrap();
-            for (at, _) in line.match_indices("crate::").chain(line.match_indices("landfast::")) {
+            let root = if own == "main" { "landfast::" } else { "crate::" };
+            for (at, _) in line.match_indices(root) {
                 let named = &line[at..];
                 let named = named.split_once("::").unwrap().1;
                 let used: String = named.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
@@ -119,7 +122,7 @@ fn only_app_spawns_and_only_the_writer_writes() {
         if text.contains("tokio::spawn(") && room(&file) != "app" {
             faults.push(format!("{file}: spawns"));
         }
-        let writes = [".patch(", ".create(&", ".replace(", ".delete(&"].iter().any(|verb| text.contains(verb));
+        let writes = [".patch(", ".patch_metadata(", ".replace(", ".delete("].iter().any(|verb| text.contains(verb));
         if room(&file) == "cluster" && writes && file != "src/cluster/writer.rs" {
             faults.push(format!("{file}: writes to the API server"));
         }
