@@ -24,17 +24,20 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use crate::cluster::call::Backoff;
-use crate::drift::schema::Schemas;
+use crate::drift::schema::{SchemaError, Schemas};
 use crate::limits;
 
 /// When the index is read after a CRD changed: the API server publishes a CRD's schema a moment after the CRD.
 const AFTER_CRD: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(2), Duration::from_secs(10)];
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// A version of an API group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +123,13 @@ struct Index {
 struct Listed {
     #[serde(rename = "serverRelativeURL")]
     server_relative_url: String,
+}
+
+/// A document's paths; the rest of it is passed over.
+#[derive(Deserialize)]
+struct Paths {
+    #[expect(clippy::zero_sized_map_values, reason = "an object of JSON, of which only the keys matter")]
+    paths: BTreeMap<String, IgnoredAny>,
 }
 
 /// All that can wake it.
@@ -219,7 +229,9 @@ impl OpenApi {
             }
             debug!(path = url, "Reading schemas");
             let document = self.get(url).await?;
-            schemas = lay_over(schemas, url, document).await?;
+            let scalable = scalable(url, &document)?;
+            schemas = lay_over(schemas, url, document, Schemas::with_openapi).await?;
+            schemas = self.with_definitions(schemas, &wanted.group, scalable).await?;
             read.insert(wanted.clone(), url.to_owned());
             changed = true;
         }
@@ -229,6 +241,28 @@ impl OpenApi {
             self.learnt.send_replace(schemas);
         }
         Ok(())
+    }
+
+    /// Lays the definitions of scalable custom resources over: OpenAPI does not tell which field `/scale` writes.
+    async fn with_definitions(
+        &self,
+        mut schemas: Schemas,
+        group: &str,
+        resources: BTreeSet<String>,
+    ) -> Result<Schemas, OpenApiError> {
+        if self.base.knows_group(group) {
+            return Ok(schemas);
+        }
+        for resource in resources {
+            let path = format!("{DEFINITIONS}/{resource}.{group}");
+            match self.get(&path).await {
+                Ok(definition) => schemas = lay_over(schemas, &path, definition, Schemas::with_crd).await?,
+                // An aggregated API has no definition.
+                Err(OpenApiError::Refused { status: 404, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(schemas)
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>, OpenApiError> {
@@ -251,12 +285,24 @@ impl OpenApi {
     }
 }
 
+/// The resources of a document that have a `/scale`.
+fn scalable(path: &str, document: &[u8]) -> Result<BTreeSet<String>, OpenApiError> {
+    let document: Paths = parse(path, document)?;
+    let resource = |path: &String| path.strip_suffix("/{name}/scale")?.rsplit('/').next().map(str::to_owned);
+    Ok(document.paths.keys().filter_map(resource).collect())
+}
+
 /// Lays a document over the schemas; one that they cannot use leaves them as they were.
-async fn lay_over(schemas: Schemas, url: &str, document: Vec<u8>) -> Result<Schemas, OpenApiError> {
+async fn lay_over(
+    schemas: Schemas,
+    url: &str,
+    document: Vec<u8>,
+    with: fn(&Schemas, &Value) -> Result<Schemas, SchemaError>,
+) -> Result<Schemas, OpenApiError> {
     let path = url.to_owned();
     let laid = tokio::task::spawn_blocking(move || {
         let document: Value = parse(&path, &document)?;
-        Ok(schemas.with_openapi(&document).unwrap_or_else(|error| {
+        Ok(with(&schemas, &document).unwrap_or_else(|error| {
             warn!(%path, error = &error as &dyn std::error::Error, "Cannot use a schema of the API server");
             schemas
         }))
