@@ -51,10 +51,9 @@ fn first_states(all: &[Recorded]) -> Vec<Value> {
         let request = &recorded.review["request"];
         let (kind, created) = (&request["kind"], request["operation"] == "CREATE");
         let state = if created { &request["object"] } else { &request["oldObject"] };
-        let is_part = !matches!(request["subResource"].as_str(), None | Some("status"));
-        let is_question =
-            kind["kind"].as_str().is_some_and(|kind| kind.ends_with("Review") || kind.ends_with("Options"));
-        if is_part || is_question || state.is_null() {
+        // What is sent to a subresource of its own kind (a Scale, an Eviction, …) is no object that Git could declare.
+        let parts = ["Scale", "Eviction", "Binding", "TokenRequest", "SelfSubjectReview", "SelfSubjectAccessReview"];
+        if parts.iter().any(|part| kind["kind"] == *part) || request["operation"] == "CONNECT" {
             continue;
         }
         // Scenarios stand in the order of recording; within one, a creation comes before all else, then the lower version.
@@ -63,7 +62,7 @@ fn first_states(all: &[Recorded]) -> Vec<Value> {
         let version: u64 = state["metadata"]["resourceVersion"].as_str().map_or(0, |version| version.parse().unwrap());
         let rank = ((position - scenario) as u64) << 32 | if created { 0 } else { version };
         let metadata = &state["metadata"];
-        let key = format!("{kind} {} {}", metadata["namespace"], metadata["name"]);
+        let key = format!("{} {} {} {}", kind["group"], kind["kind"], metadata["namespace"], metadata["name"]);
         match first.get(&key) {
             Some((earlier, _)) if *earlier <= rank => {}
             Some(_) | None => drop(first.insert(key, (rank, exported(state.clone())))),
@@ -97,9 +96,7 @@ fn basis(states: &[Value]) -> Basis {
         let file = format!("objects/{number:03}.json");
         let with = render::Context { schemas: &schemas, scope: &scope, default_namespace: None };
         let rendered = render::file(&file, state.to_string().as_bytes(), with).unwrap();
-        if !rendered.faults.is_empty() {
-            eprintln!("{state}: {:?}", rendered.faults);
-        }
+        assert!(rendered.faults.is_empty(), "{state}: {:?}", rendered.faults);
         for declared in rendered.objects {
             let entry = Entry {
                 source: id.clone(),
@@ -146,5 +143,5 @@ fn every_recorded_review_gets_its_verdict() {
     }
     support::golden(&folder().join("verdicts.txt"), &format!("{}\n", lines.join("\n")));
     assert_eq!(refused_controllers, Vec::<String>::new(), "the control plane's own writes go in");
-    assert!(denied >= 50, "{denied} denied");
+    assert!(denied >= 60, "{denied} denied");
 }
