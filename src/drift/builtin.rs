@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
 use crate::drift::path::{FieldPath, Segment};
-use crate::drift::schema::{KindInfo, ListKey, Meaning, Over, Root, Schemas, VersionInfo, Zero};
+use crate::drift::schema::{Conversion, KindInfo, ListKey, Meaning, Over, Root, Schemas, VersionInfo, Zero};
 
 static BUILTIN: LazyLock<Schemas> = LazyLock::new(|| {
     let table: Table = serde_json::from_str(include_str!("builtin.json"))
@@ -126,6 +126,7 @@ impl KindRow<'_> {
             namespaced: self.namespaced,
             versions: self.versions.iter().map(VersionRow::info).collect(),
             served: true,
+            conversion: Conversion::Code,
         }
     }
 

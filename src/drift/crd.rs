@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::drift::arena::Arena;
 use crate::drift::path::FieldPath;
-use crate::drift::schema::{KindInfo, Over, Root, SchemaError, Schemas, VersionInfo};
+use crate::drift::schema::{Conversion, KindInfo, Over, Root, SchemaError, Schemas, VersionInfo};
 use crate::drift::structural::Structural;
 use crate::drift::version::by_priority;
 
@@ -47,6 +47,10 @@ fn kind_info(spec: &Value) -> Result<KindInfo, &'static str> {
         namespaced: spec["scope"] == "Namespaced",
         versions,
         served: false,
+        conversion: match spec["conversion"]["strategy"].as_str() {
+            None | Some("None") => Conversion::Nothing,
+            Some(_) => Conversion::Code,
+        },
     })
 }
 

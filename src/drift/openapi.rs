@@ -130,6 +130,8 @@ impl Compiler<'_> {
 
     fn info(&self, found: &Found<'_>, ty: TypeId) -> KindInfo {
         let known = self.known.kind(found.group, found.kind);
+        // OpenAPI does not tell; a CRD in Git may have.
+        let conversion = known.map(|info| info.conversion).unwrap_or_default();
         let known = known.and_then(|info| info.versions.iter().find(|known| known.version == found.version));
         let scale = match known.and_then(|version| version.scale.clone()) {
             Some(path) if found.scale => Some(path),
@@ -142,6 +144,7 @@ impl Compiler<'_> {
             namespaced: found.namespaced,
             versions: vec![VersionInfo { version: found.version.to_owned(), status: found.status, scale }],
             served: true,
+            conversion,
         }
     }
 

@@ -55,6 +55,18 @@ pub struct KindInfo {
     pub versions: Vec<VersionInfo>,
     /// Whether the cluster (or the embedded table) types it; false where only a CRD in Git tells.
     pub served: bool,
+    /// What turns one version into another.
+    pub conversion: Conversion,
+}
+
+/// What turns an object of one version of a kind into another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conversion {
+    /// The server's own code, or a webhook: fields may move.
+    #[default]
+    Code,
+    /// Nothing: only `apiVersion` changes (a CRD with the conversion strategy `None`).
+    Nothing,
 }
 
 /// One served version of a kind.

@@ -12,7 +12,7 @@ use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::drift::path::{FieldPath, Segment};
-use crate::drift::schema::Schemas;
+use crate::drift::schema::{Conversion, Schemas};
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::exempt;
 use crate::gate::lookup;
@@ -76,13 +76,15 @@ pub struct View<'v> {
     version: &'v str,
     reach: &'v Reach,
     typing: Typing<'v>,
+    conversion: Conversion,
 }
 
 impl<'v> View<'v> {
     /// The view that a write at `aim`, in the group's `version`, gives of its object.
     pub fn new(aim: &'v Aim, version: &'v str, schemas: &'v Schemas) -> Self {
         let typing = Typing::of(schemas, aim.key.group(), version, aim.key.kind());
-        Self { key: &aim.key, version, reach: &aim.reach, typing }
+        let conversion = schemas.kind(aim.key.group(), aim.key.kind()).map(|info| info.conversion).unwrap_or_default();
+        Self { key: &aim.key, version, reach: &aim.reach, typing, conversion }
     }
 
     /// What a write does to a declaration (compact JSON).
@@ -134,11 +136,15 @@ impl<'v> View<'v> {
 
     fn updated(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
         let mut changes = classified(self.differences(declared, before), self.differences(declared, after));
+        let same_fields = self.has_fields_of(declared);
+        let sure = |path: &FieldPath| {
+            if same_fields || is_in_metadata(path) { Certainty::Known } else { Certainty::Unknown }
+        };
         let undeclared = compare::undeclared(self.typing, declared, before, after);
         changes.extend(undeclared.into_iter().filter(|change| self.counts(&change.path)).map(|change| Change {
+            certainty: sure(&change.path),
             path: change.path,
             class: Class::Undeclared,
-            certainty: Certainty::Known,
             git: None,
             before: change.before,
             written: change.after,
@@ -154,11 +160,9 @@ impl<'v> View<'v> {
             Reach::Nothing(_) => Vec::new(),
         };
         found.retain(|it| self.reaches(&it.path) && !exempt::is_exempt(self.key, declared, it));
-        if self.typing.schema.is_none() || !self.is_version_of(declared) {
-            // Another version of the kind, or a kind without a schema: only the server can tell. Metadata is the same in all.
-            for difference in found.iter_mut().filter(|it| !is_in_metadata(&it.path)) {
-                difference.kind = Kind::Unknown;
-            }
+        let same_fields = self.has_fields_of(declared);
+        for difference in found.iter_mut().filter(|it| !same_fields && !is_in_metadata(&it.path)) {
+            difference.kind = Kind::Unknown;
         }
         found
     }
@@ -189,9 +193,12 @@ impl<'v> View<'v> {
         self.reaches(path) && !tables::is_nobodys(self.key, path)
     }
 
-    fn is_version_of(&self, declared: &Document<'_>) -> bool {
+    /// Whether paths of the declaration mean the same in the object. Where nothing types the kind, or another version of it was
+    /// sent that only code turns into the declared one, only the server can tell; metadata is the same in all.
+    fn has_fields_of(&self, declared: &Document<'_>) -> bool {
         let written = declared.root().get("apiVersion").and_then(At::as_str).unwrap_or_default();
-        written.rsplit('/').next() == Some(self.version)
+        let same = written.rsplit('/').next() == Some(self.version) || self.conversion == Conversion::Nothing;
+        same && self.typing.schema.is_some()
     }
 }
 

@@ -209,16 +209,16 @@ impl<'f> Charges<'f> {
 
     /// A mixed write gets the strictest ruling, and the first ground that has it.
     fn strictest(&self, sanction: &Sanction<'_>) -> (Ruling, Ground, &'static str) {
-        let certain = self.drift.iter().any(|change| change.certainty == Certainty::Known);
-        let (drift, reason) = if certain {
-            (sanction.drift, "drifts from Git")
-        } else {
-            (sanction.drift.min(Ruling::Warn), "may drift from Git, only the server can tell")
-        };
+        let is_certain = |changes: &[&Change]| changes.iter().any(|change| change.certainty == Certainty::Known);
+        let weakened = |changes, ruling: Ruling| if is_certain(changes) { ruling } else { ruling.min(Ruling::Warn) };
+        let (drift, undeclared) =
+            (weakened(&self.drift, sanction.drift), weakened(&self.undeclared, sanction.undeclared_fields));
+        let reason =
+            if is_certain(&self.drift) { "drifts from Git" } else { "may drift from Git, only the server can tell" };
         let charges = [
             (&self.drift, drift, Ground::Drift, reason),
             (&self.owners, sanction.delete, Ground::Owners, "adds an owner that Git does not declare"),
-            (&self.undeclared, sanction.undeclared_fields, Ground::Undeclared, "changes what Git does not declare"),
+            (&self.undeclared, undeclared, Ground::Undeclared, "changes what Git does not declare"),
         ];
         let brought = charges.into_iter().filter(|(changes, ..)| !changes.is_empty());
         let strictest = brought.rev().max_by_key(|(_, ruling, ..)| *ruling);

@@ -175,7 +175,7 @@ fn take_items(list: &mut Node) -> Vec<Node> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drift::schema::{KindInfo, Over, VersionInfo};
+    use crate::drift::schema::{Conversion, KindInfo, Over, VersionInfo};
 
     fn kind(group: &str, kind: &str, namespaced: Namespaced, status: Status) -> KindInfo {
         let version =
@@ -187,6 +187,7 @@ mod tests {
             namespaced: matches!(namespaced, Namespaced::Yes),
             versions: vec![version],
             served: true,
+            conversion: Conversion::Code,
         }
     }
 
