@@ -108,6 +108,9 @@ pub const OBJECTS_PER_SOURCE_MAX: usize = 200_000;
 /// Nodes one YAML document may grow to once its aliases are expanded; beyond it the document is a bomb.
 pub const YAML_NODES_MAX: usize = 1_000_000;
 
+/// Scalars of one YAML document whose `\'` is rewritten so that it can be read; each costs one more pass.
+pub const YAML_MENDS_MAX: usize = 64;
+
 /// Faults kept per source in its status (CONTRACT part 6).
 pub const FAULTS_SHOWN_MAX: usize = 20;
 

@@ -131,7 +131,8 @@ fn conflict(text: &str) -> Option<u32> {
     if wanted.peek().is_none() { first } else { None }
 }
 
-/// Takes a list apart; its items inherit the list's version and kind where they name neither (as client-go decodes them).
+/// Takes a list apart; its items inherit the list's version and kind where they name neither (as client-go decodes them). A list
+/// in a list stays whole, and is a fault: kubectl refuses it.
 fn flatten(mut node: Node, found: &mut Vec<Node>) {
     let Some(of) = list_kind(&node) else {
         found.push(node);
@@ -144,8 +145,7 @@ fn flatten(mut node: Node, found: &mut Vec<Node>) {
             members.insert(0, manifest::text_member("apiVersion", version, item.line));
             members.insert(1, manifest::text_member("kind", kind, item.line));
         }
-        // A Node is never nested deeper than DEPTH_MAX, so neither is this.
-        flatten(item, found);
+        found.push(item);
     }
 }
 
@@ -266,6 +266,8 @@ mod tests {
             format!("{{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [{}]}}", objects_json(&["a", "b"]));
         assert_eq!(objects(&nested), ["ConfigMap shop/a", "ConfigMap shop/b"]);
         assert!(objects("apiVersion: v1\nkind: List\nitems: []\n").is_empty());
+        let listed = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: List, items: []}\n";
+        assert_eq!(fault(listed), "apps/web.yaml:4: `metadata` is missing");
         assert_eq!(
             fault("apiVersion: v1\nkind: List\nitems:\n- kind: ConfigMap\n"),
             "apps/web.yaml:4: `apiVersion` is missing"

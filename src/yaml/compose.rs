@@ -4,6 +4,7 @@
 //! [`YAML_NODES_MAX`] holds.
 
 use crate::limits::{DEPTH_MAX, YAML_NODES_MAX};
+use crate::yaml::escapes;
 use crate::yaml::events::{self, Index, Raw, Shape, Tree};
 use crate::yaml::json::Members;
 use crate::yaml::scalar;
@@ -11,11 +12,20 @@ use crate::yaml::{Member, Node, Value, YamlError};
 
 /// Reads one document; `before` lines of its file stand before it.
 pub(super) fn document(text: &str, before: u32) -> Result<Node, YamlError> {
-    let tree = events::read(text, before)?;
+    match events::read(text, before) {
+        Ok(tree) => compose(&tree, before),
+        Err(error) => match escapes::mended(text) {
+            Some(text) => compose(&events::read(&text, before)?, before),
+            None => Err(error),
+        },
+    }
+}
+
+fn compose(tree: &Tree<'_>, before: u32) -> Result<Node, YamlError> {
     let Some(root) = tree.root else {
         return Ok(Node { line: before + 1, column: 1, value: Value::Null });
     };
-    let mut composer = Composer { tree: &tree, guard: Guard { decoded: 1, ..Guard::default() }, followed: Vec::new() };
+    let mut composer = Composer { tree, guard: Guard { decoded: 1, ..Guard::default() }, followed: Vec::new() };
     composer.node(root, 0)
 }
 

@@ -4,11 +4,12 @@
 
 use std::borrow::Cow;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag};
 use rustc_hash::FxHashMap;
 
 use crate::limits::{DEPTH_MAX, YAML_NODES_MAX};
 use crate::yaml::YamlError;
+use crate::yaml::escapes;
 
 /// Index of a node in a [`Tree`].
 pub(super) type Index = usize;
@@ -60,10 +61,13 @@ pub(super) fn read(text: &str, before: u32) -> Result<Tree<'_>, YamlError> {
     let options = granit_parser::options! {
         disallow_directives: true,
         emit_comments: false,
+        emit_anchor_events: true,
+        bom_inside_document_as_content: true,
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
-    let mut builder = Builder { tree: Tree::default(), open: Vec::new(), anchors: FxHashMap::default(), before };
+    let mut builder =
+        Builder { text, tree: Tree::default(), open: Vec::new(), flows: 0, anchors: FxHashMap::default(), before };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let mark = error.marker();
@@ -86,9 +90,12 @@ fn column(zero_based: usize) -> u32 {
 }
 
 struct Builder<'t> {
+    text: &'t str,
     tree: Tree<'t>,
-    /// The collections that have begun, the outermost first.
-    open: Vec<Index>,
+    /// The collections that have begun, the outermost first, with their notation.
+    open: Vec<(Index, StructureStyle)>,
+    /// How many of them stand in `[]` or `{}`.
+    flows: usize,
     anchors: FxHashMap<usize, Index>,
     before: u32,
 }
@@ -97,20 +104,26 @@ impl<'t> Builder<'t> {
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                self.check(&text, style, span)?;
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
                 let tag = tag.map(|tag| whole_tag(&tag));
                 self.add(Shape::Scalar(Written { text, style, tag }), anchor, span)?;
             }
-            Event::SequenceStart(_, anchor, _) => {
+            Event::SequenceStart(style, anchor, _) => {
                 let index = self.add(Shape::Sequence(Vec::new()), anchor, span)?;
-                self.open.push(index);
+                self.open(index, style);
             }
-            Event::MappingStart(_, anchor, _) => {
+            Event::MappingStart(style, anchor, _) => {
                 let index = self.add(Shape::Mapping(Vec::new()), anchor, span)?;
-                self.open.push(index);
+                self.open(index, style);
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                self.open.pop();
+                let style = self.open.pop().map(|(_, style)| style);
+                self.flows -= usize::from(style == Some(StructureStyle::Flow));
+            }
+            // libyaml's anchors are words; `&a:` is an anchor and a key without text there.
+            Event::Anchor(_, name) if !name.bytes().all(is_word) => {
+                return Err(self.fail(span, "an anchor's name may hold letters, digits, `-` and `_`"));
             }
             Event::Alias(anchor) => {
                 let Some(&target) = self.anchors.get(&anchor) else {
@@ -118,7 +131,38 @@ impl<'t> Builder<'t> {
                 };
                 self.add(Shape::Alias(target), 0, span)?;
             }
-            _ => {} // Stream and document marks; comments and anchor marks are switched off.
+            _ => {} // Stream and document marks; comments are switched off.
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, index: Index, style: StructureStyle) {
+        self.open.push((index, style));
+        self.flows += usize::from(style == StructureStyle::Flow);
+    }
+
+    /// Refuses what go-yaml refuses or reads otherwise.
+    fn check(&self, text: &str, style: ScalarStyle, span: Span) -> Result<(), YamlError> {
+        let source = span.slice(self.text).unwrap_or_default();
+        let before = span.start.byte_offset().and_then(|at| self.text.get(..at)).unwrap_or_default();
+        let refused = match style {
+            ScalarStyle::DoubleQuoted => escapes::refused(source).or_else(|| escapes::refused_quoted(source)),
+            ScalarStyle::SingleQuoted => escapes::refused_quoted(source),
+            ScalarStyle::Plain if self.flows > 0 => {
+                escapes::refused_in_flow(text).or_else(|| escapes::refused_unquoted(source))
+            }
+            ScalarStyle::Plain => escapes::refused_unquoted(source),
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                escapes::refused_in_block(source, before).or_else(|| escapes::refused_unquoted(source))
+            }
+        };
+        if let Some(what) = refused {
+            return Err(self.fail(span, what));
+        }
+        let parent = self.open.last().map(|&(parent, _)| &self.tree.nodes[parent].shape);
+        let is_key = matches!(parent, Some(Shape::Mapping(children)) if children.len() % 2 == 0);
+        if is_key && source.contains('\n') && !escapes::is_explicit_key(before) {
+            return Err(self.fail(span, "a key must stand on one line"));
         }
         Ok(())
     }
@@ -133,7 +177,7 @@ impl<'t> Builder<'t> {
         if anchor != 0 {
             self.anchors.insert(anchor, index);
         }
-        match self.open.last().map(|&parent| &mut self.tree.nodes[parent].shape) {
+        match self.open.last().map(|&(parent, _)| &mut self.tree.nodes[parent].shape) {
             Some(Shape::Sequence(children) | Shape::Mapping(children)) => children.push(index),
             Some(Shape::Scalar(_) | Shape::Alias(_)) | None => self.tree.root = Some(index),
         }
@@ -143,6 +187,10 @@ impl<'t> Builder<'t> {
     fn fail(&self, span: Span, what: impl Into<String>) -> YamlError {
         YamlError::at(line(span.start.line(), self.before), column(span.start.col()), what)
     }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 fn whole_tag(tag: &Tag) -> String {

@@ -95,12 +95,12 @@ impl<'t> Reader<'t> {
         let rest = &self.text[self.at..];
         let end = rest.find(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E')).unwrap_or(rest.len());
         let token = &rest[..end];
-        // serde_json knows the grammar of a number; kubectl then takes an `i64` where it is one, else a float.
-        let Ok(number) = serde_json::from_str::<serde_json::Number>(token) else {
+        // serde_json knows the grammar of a number, Rust reads floats to the last bit; kubectl takes an `i64` where it is one.
+        if serde_json::from_str::<&serde_json::value::RawValue>(token).is_err() {
             return self.fail(format!("`{token}` is no JSON number"));
-        };
+        }
         let whole = token.parse::<i64>().ok().map(serde_json::Number::from);
-        let Some(number) = whole.or_else(|| scalar::float(number.as_f64()?)) else {
+        let Some(number) = whole.or_else(|| scalar::float(token.parse().ok()?)) else {
             return self.fail(format!("`{token}` is too large a number"));
         };
         self.at += end;

@@ -4,6 +4,7 @@
 //! Argo CD and Flux apply; duplicate keys, merge keys and anchors as there. Never reads a file, never panics on any input.
 
 mod compose;
+mod escapes;
 mod events;
 mod json;
 mod scalar;
@@ -248,6 +249,15 @@ mod tests {
         assert_eq!(one("{a: yes, b: [0755, ~]}"), r#"{"a":true,"b":[493,null]}"#);
         assert_eq!(one("{\"a\": 1}\n---\n# c\n"), r#"{"a":1}"#);
         assert_eq!(documents("{\"a\": 1}\n---\nb: 2\n").unwrap()[1].line, 3);
+    }
+
+    #[test]
+    fn floats_keep_their_last_bit() {
+        for text in ["99.99829864501953", "0.24444399774074554", "0.4052530229091644", "1e21", "0.1"] {
+            let same = |json: String| json.trim_matches(['[', ']']).parse::<f64>() == text.parse();
+            assert!(same(one(&format!("[{text}]"))), "{text}");
+            assert!(same(one(&format!("{{\"a\":{text}}}")).replace("{\"a\":", "").replace('}', "")), "{text}");
+        }
     }
 
     #[test]

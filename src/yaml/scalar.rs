@@ -30,7 +30,6 @@ pub(super) fn is_merge(written: &Written<'_>) -> bool {
     written.text == "<<"
         && match written.tag.as_deref() {
             None => written.style == Style::Plain,
-            Some("!") => true,
             Some(tag) => tag.strip_prefix(CORE) == Some("merge"),
         }
 }
@@ -40,8 +39,7 @@ pub(super) fn resolve(written: &Written<'_>) -> Result<Resolved, String> {
     let text = written.text.as_ref();
     let tag = match written.tag.as_deref() {
         None if written.style == Style::Quoted => return Ok(Resolved::String(text.to_owned())),
-        // go-yaml reads the non-specific tag as "whatever it looks like", quoted or not.
-        None | Some("!") => return Ok(guess(text, Dates::Strings)),
+        None => return Ok(guess(text, Dates::Strings)),
         Some(tag) => tag,
     };
     let found = match tag.strip_prefix(CORE) {
@@ -84,7 +82,7 @@ fn guess(text: &str, dates: Dates) -> Resolved {
         return word;
     }
     let number = match text.as_bytes().first() {
-        Some(b'.') if decimal(text) => parse_float(text),
+        Some(b'.') => dotted(text),
         Some(b'0'..=b'9' | b'+' | b'-') => {
             if dates == Dates::Times && is_time(text) {
                 return Resolved::Time(text.to_owned());
@@ -156,6 +154,15 @@ fn decimal(text: &str) -> bool {
         && !(whole.is_empty() && part.is_empty())
         && (!whole.is_empty() || mantissa.contains('.'))
         && exponent.is_none_or(|digits| !digits.is_empty() && all_digits(digits))
+}
+
+/// A float that begins with its point: Go's `ParseFloat` takes underscores between digits there.
+fn dotted(text: &str) -> Option<Resolved> {
+    let bytes = text.as_bytes();
+    let between = |n: usize| bytes[n - 1].is_ascii_digit() && bytes.get(n + 1).is_some_and(u8::is_ascii_digit);
+    let fits = bytes.iter().enumerate().all(|(n, &byte)| byte != b'_' || between(n));
+    let plain = text.replace('_', "");
+    (fits && decimal(&plain)).then(|| parse_float(&plain))?
 }
 
 /// Go's `ParseFloat` refuses what is out of range; then the scalar is a string.

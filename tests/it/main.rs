@@ -29,3 +29,4 @@ mod updates;
 mod webhook;
 mod wire;
 mod writers;
+mod yaml;
