@@ -299,7 +299,7 @@ records() {
     let_in "spec.replicas" "alice"
 
     step "What was left: annotations in the audit log of the API server"
-    show grep -o -m 1 '"[a-z]*\.landfast\.dev/[a-z-]*":"[^"]*"' "$demo"/testbed/control-plane-0/audit.log
+    show grep -E -o -m 1 '"[a-z]*\.landfast\.dev/[a-z-]*":"([^"\\]|\\.)*"' "$demo"/testbed/control-plane-0/audit.log
     let_in '.landfast.dev/ruling":"Deny"'
 }
 
