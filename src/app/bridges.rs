@@ -13,26 +13,24 @@ use crate::cluster::client;
 use crate::cluster::openapi::GroupVersion;
 use crate::config::Settings;
 use crate::drift::schema::Schemas;
-use crate::follow::Follow;
+use crate::follow::{Follow, Statuses};
 use crate::gate::basis::Basis;
 use crate::limits;
 
-/// The group-versions that Git declares, for the schemas of the API server.
+/// The group-versions that Git declares, for the schemas of the API server; those among them whose kinds nobody knows yet, since
+/// only the API server can tell.
 pub(super) async fn wanted(
     mut basis: watch::Receiver<Arc<Basis>>,
+    mut status: watch::Receiver<Statuses>,
     wanted: watch::Sender<BTreeSet<GroupVersion>>,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
+    let mut declared = basis.borrow_and_update().index.versions();
     loop {
-        let now: BTreeSet<_> = basis
-            .borrow_and_update()
-            .index
-            .objects
-            .values()
-            .filter_map(|entry| entry.head.as_ref())
-            .map(|declared| (declared.key.group().to_owned(), declared.version.to_string()))
-            .collect();
+        let unknown: BTreeSet<_> =
+            status.borrow_and_update().iter().flat_map(|source| source.unknown.iter().cloned()).collect();
+        let now: BTreeSet<_> = declared.union(&unknown).cloned().collect();
         let now: BTreeSet<_> = now.into_iter().map(|(group, version)| GroupVersion { group, version }).collect();
         wanted.send_if_modified(|before| {
             let changed = *before != now;
@@ -40,7 +38,11 @@ pub(super) async fn wanted(
             changed
         });
         tokio::select! {
-            changed = basis.changed() => if changed.is_err() { return },
+            changed = basis.changed() => {
+                if changed.is_err() { return; }
+                declared = basis.borrow_and_update().index.versions();
+            }
+            changed = status.changed() => if changed.is_err() { return },
             () = &mut shutdown => return,
         }
     }

@@ -252,7 +252,7 @@ impl Cluster {
         let Self { client, reach, stand_down, bundle, metrics } = self;
         let (wanted, wanted_seen) = watch::channel(std::collections::BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
-        spawn(tasks, "wanted", bridges::wanted(follow.basis(), wanted, ends.all()));
+        spawn(tasks, "wanted", bridges::wanted(follow.basis(), follow.status(), wanted, ends.all()));
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), ends.all()));
         spawn(tasks, "identity", bridges::identity(client.clone(), follow.clone(), settings, ends.all()));

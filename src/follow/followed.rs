@@ -190,6 +190,7 @@ impl Followed {
             declared: self.standing.declared(),
             faults: self.faults.iter().take(limits::FAULTS_SHOWN_MAX).cloned().collect(),
             fault_count: self.faults.len(),
+            unknown: self.standing.unknown(),
             error: self.error.clone(),
             fetched: self.fetched,
             start: self.start,

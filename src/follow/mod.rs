@@ -19,6 +19,7 @@ mod read;
 mod run;
 mod standing;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,6 +111,8 @@ pub struct SourceStatus {
     pub faults: Vec<Fault>,
     /// How many faults there are.
     pub fault_count: usize,
+    /// Groups and versions that files name and nobody knows yet.
+    pub unknown: BTreeSet<(String, String)>,
     /// Why the last fetch failed; absent where it did not.
     pub error: Option<String>,
     /// When Git last answered.

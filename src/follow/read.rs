@@ -133,10 +133,11 @@ impl Reader<'_> {
             Some(content) => Cow::Borrowed(content),
             None => Cow::Owned(self.mirror.read(blob).map_err(|error| of_file(&item.path, &error))?),
         };
-        let render::Rendered { mut objects, mut faults } = render::file(&item.path, &content, self.context(schemas))?;
+        let render::Rendered { mut objects, mut faults, unknown } =
+            render::file(&item.path, &content, self.context(schemas))?;
         objects.shrink_to_fit();
         faults.shrink_to_fit();
-        Ok(Reading { objects, faults })
+        Ok(Reading { objects, faults, unknown })
     }
 
     fn context<'c>(&'c self, schemas: &'c Schemas) -> render::Context<'c> {
@@ -173,7 +174,8 @@ fn check_count(standing: &Standing, files: &[(Arc<str>, Option<Arc<Reading>>)]) 
 
 fn link(path: &str) -> Reading {
     let what = "a symbolic link, which is not followed".to_owned();
-    Reading { objects: Vec::new(), faults: vec![Fault { file: path.to_owned(), line: 0, what }] }
+    let faults = vec![Fault { file: path.to_owned(), line: 0, what }];
+    Reading { objects: Vec::new(), faults, unknown: BTreeSet::new() }
 }
 
 fn of_file(path: &str, error: &GitError) -> Fault {

@@ -47,6 +47,7 @@ pub(super) struct Standing {
 pub(super) struct Reading {
     pub(super) objects: Vec<Arc<Declared>>,
     pub(super) faults: Vec<Fault>,
+    pub(super) unknown: BTreeSet<(String, String)>,
 }
 
 /// Files that changed, in the order of their paths; `None` where a file is gone.
@@ -194,6 +195,11 @@ impl Standing {
         let mut faults: Vec<_> = of_files.chain(twice.flatten()).collect();
         faults.sort();
         faults
+    }
+
+    /// Groups and versions that files name and nobody knows.
+    pub(super) fn unknown(&self) -> BTreeSet<(String, String)> {
+        self.files.values().flat_map(|reading| &reading.unknown).cloned().collect()
     }
 
     /// How many objects are declared at the revision in force.

@@ -19,6 +19,8 @@ pub(super) enum Reading {
     DeclaresNothing,
     /// It cannot be used.
     Fault(Fault),
+    /// It cannot be used as long as nobody knows its kind in this group and version.
+    Unknown(Fault, (String, String)),
 }
 
 /// Metadata that the server owns; a declaration of it says nothing.
@@ -42,16 +44,30 @@ const KUSTOMIZE: &str = "kustomize.config.k8s.io";
 /// Where a manifest goes wrong: its line and what to say.
 type Wrong = (u32, String);
 
-/// Reads one manifest of a file.
-pub(super) fn read(node: Node, file: &Arc<str>, context: Context<'_>) -> Reading {
-    match declare(node, file, context) {
-        Ok(Some(declared)) => Reading::Declares(Box::new(declared)),
-        Ok(None) => Reading::DeclaresNothing,
-        Err((line, what)) => Reading::Fault(Fault { file: file.to_string(), line, what }),
+/// Why a manifest declares nothing that counts.
+enum Refusal {
+    Wrong(Wrong),
+    Unknown(Wrong, (String, String)),
+}
+
+impl From<Wrong> for Refusal {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
     }
 }
 
-fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Option<Declared>, Wrong> {
+/// Reads one manifest of a file.
+pub(super) fn read(node: Node, file: &Arc<str>, context: Context<'_>) -> Reading {
+    let fault = |(line, what)| Fault { file: file.to_string(), line, what };
+    match declare(node, file, context) {
+        Ok(Some(declared)) => Reading::Declares(Box::new(declared)),
+        Ok(None) => Reading::DeclaresNothing,
+        Err(Refusal::Wrong(wrong)) => Reading::Fault(fault(wrong)),
+        Err(Refusal::Unknown(wrong, group_version)) => Reading::Unknown(fault(wrong), group_version),
+    }
+}
+
+fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Option<Declared>, Refusal> {
     if node.get("apiVersion").is_none() && node.get("kind").is_none() {
         return Ok(None);
     }
@@ -61,16 +77,20 @@ fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Opti
         return Ok(None);
     }
     if !is_word(&kind) {
-        return Err((line_of(&node, "kind"), format!("`{kind}` is no kind")));
+        return Err(Refusal::Wrong((line_of(&node, "kind"), format!("`{kind}` is no kind"))));
     }
     let metadata = metadata(&node)?;
     if is_hook(metadata) || (metadata.get("name").is_none() && metadata.get("generateName").is_some()) {
         return Ok(None);
     }
     if let Some(sops) = node.get("sops") {
-        return Err((sops.line, "encrypted with SOPS, which is not built yet: it declares nothing".to_owned()));
+        return Err(Refusal::Wrong((
+            sops.line,
+            "encrypted with SOPS, which is not built yet: it declares nothing".to_owned(),
+        )));
     }
-    let (info, served) = known(&node, &group, &version, &kind, context)?;
+    let (info, served) = known(&node, &group, &version, &kind, context)
+        .map_err(|wrong| Refusal::Unknown(wrong, (group.clone(), version.clone())))?;
     let name = object_name(metadata)?.to_owned();
     let namespace = place(metadata, &kind, &name, info, context)?;
     strip(&mut node, info, served);

@@ -4,6 +4,7 @@
 
 mod manifest;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -33,6 +34,8 @@ pub struct Rendered {
     pub objects: Vec<Arc<Declared>>,
     /// What can be read but not used; the rest takes effect.
     pub faults: Vec<Fault>,
+    /// Groups and versions of manifests among the faults whose kind nobody knows: the API server may know more.
+    pub unknown: BTreeSet<(String, String)>,
 }
 
 /// Whether a file of that name may hold manifests: `.yaml`, `.yml` and `.json`, but for the files that Kustomize and Helm
@@ -60,6 +63,11 @@ pub fn file(path: &str, content: &[u8], with: Context<'_>) -> Result<Rendered, F
             Reading::DeclaresNothing => continue,
             Reading::Fault(fault) => {
                 rendered.faults.push(fault);
+                continue;
+            }
+            Reading::Unknown(fault, group_version) => {
+                rendered.faults.push(fault);
+                rendered.unknown.insert(group_version);
                 continue;
             }
         };

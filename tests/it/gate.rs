@@ -63,7 +63,8 @@ impl Gate {
         let landfast = Landfast::start(plane, &format!("{}{POLICIES}", sources.concat()));
         // The API server honours a new webhook configuration a moment after it was written.
         eventually("the API server to ask landfast", || {
-            let drifting = MARKERS.replace("marker: declared", "marker: drifting");
+            // Its kind is the last that landfast learns of.
+            let drifting = MARKERS.replace("size: 1", "size: 2");
             let answer = plane.kubectl_with_input(
                 User::Alice,
                 &["apply", "--dry-run=server", "-f", "-", "-l", "probe=yes"],

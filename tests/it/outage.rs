@@ -35,13 +35,20 @@ impl Shop {
         let configuration = source("shop", &repository, "1h", "[shop]") + POLICY;
         let landfast = Landfast::start(&plane, &configuration);
         let shop = Self { plane, repository, landfast };
-        eventually("the API server to ask landfast", || (shop.scale(9).code != 0).then_some(()));
+        eventually("the API server to ask landfast", || (shop.rehearse(9).code != 0).then_some(()));
         shop
     }
 
     fn scale(&self, replicas: u32) -> Output {
         let replicas = format!("--replicas={replicas}");
         self.plane.kubectl(User::Alice, &["-n", NAMESPACE, "scale", "deployment", "web", &replicas])
+    }
+
+    /// The same without an effect, should it be let in.
+    fn rehearse(&self, replicas: u32) -> Output {
+        let replicas = format!("--replicas={replicas}");
+        let verb = ["-n", NAMESPACE, "scale", "deployment", "web", "--dry-run=server", &replicas];
+        self.plane.kubectl(User::Alice, &verb)
     }
 }
 

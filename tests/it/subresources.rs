@@ -25,13 +25,18 @@ fn scaling_is_free_where_git_declares_no_replicas() {
 #[test]
 fn metadata_is_compared_on_its_way_through_status_and_status_is_not() {
     let case = Case::new("deny");
-    case.declare_and_create(DEPLOYMENT);
+    // A Deployment's labels are put back by the server on this way, its annotations are not.
+    case.declare_and_create(
+        &DEPLOYMENT.replace("  labels:\n    app: web\nspec:", "  annotations:\n    team: blue\nspec:"),
+    );
     let status = |patch: &str| {
         case.kubectl(User::Alice, &["patch", "deployment", "web", "--subresource=status", "--type=merge", "-p", patch])
     };
-    status(r#"{"metadata":{"labels":{"app":"other"}}}"#).fails_with(&["metadata.labels.app"]);
-    status(r#"{"metadata":{"labels":{"app":"other"}},"status":{"replicas":7}}"#).fails_with(&["metadata.labels.app"]);
-    status(r#"{"metadata":{"labels":{"team":"blue"}}}"#).succeeds();
+    status(r#"{"metadata":{"annotations":{"team":"red"}}}"#)
+        .fails_with(&["metadata.annotations.team", "object.yaml:7"]);
+    status(r#"{"metadata":{"annotations":{"team":"red"}},"status":{"replicas":7}}"#)
+        .fails_with(&["metadata.annotations.team"]);
+    status(r#"{"metadata":{"annotations":{"note":"x"}}}"#).succeeds();
     status(r#"{"status":{"observedGeneration":1}}"#).succeeds();
 }
 

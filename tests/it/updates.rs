@@ -49,7 +49,7 @@ fn every_verb_of_an_update_gets_the_same_denial() {
         "spec.template.spec.containers[name=web].image: \"example.com/web:1\" in Git, \"example.com/web:2\" in this write",
         "object.yaml:20",
     ]);
-    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"]).fails_with(&["metadata.labels.app"]);
+    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"]).fails_with(&["metadata.labels"]);
     assert_eq!(case.field("deployment/web", ".spec.replicas"), "3");
 }
 

@@ -65,12 +65,14 @@ fn a_deployer_may_leave_its_own_marks() {
 #[test]
 fn a_controller_may_move_what_is_delegated_to_it_and_nothing_else() {
     let case = Case::new("deny");
-    case.declare_and_create(DEPLOYMENT);
-    case.kubectl(User::Operator, &["scale", "deployment", "web", "--replicas=7"]).succeeds();
-    case.kubectl(User::Operator, &["set", "image", "deployment/web", "web=example.com/web:2"])
-        .fails_with(&["denied the request", "image"]);
-    // A deployer leaves the delegated field alone; anybody else who moves it drifts.
-    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=8"]).fails_with(&["spec.replicas"]);
+    let patient = DEPLOYMENT.replace("  replicas: 3\n", "  replicas: 3\n  minReadySeconds: 5\n");
+    case.declare_and_create(&patient);
+    let wait = |seconds: u32| format!(r#"{{"spec":{{"minReadySeconds":{seconds}}}}}"#);
+    case.kubectl(User::Operator, &["patch", "deployment", "web", "-p", &wait(7)]).succeeds();
+    case.kubectl(User::Operator, &["scale", "deployment", "web", "--replicas=7"]).fails_with(&["spec.replicas"]);
+    // A deployer leaves the delegated field out; anybody else who moves it drifts.
+    case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", &wait(9)]).fails_with(&["spec.minReadySeconds"]);
+    assert_eq!(case.field("deployment/web", ".spec.minReadySeconds"), "7");
 }
 
 #[test]
