@@ -193,15 +193,15 @@ impl Order {
         }
         let Some(revision) = &self.standing.revision else {
             let since = horizon(now, self.settings.max_lag);
-            return mirror.heads_since(commit, None, since, now).unwrap_or_else(|_| vec![last]);
+            return mirror.heads_since(commit, since, now).unwrap_or_else(|_| vec![last]);
         };
         let forward = mirror.descends(commit, &revision.commit).unwrap_or(false);
         if !forward {
             info!(source = %self.settings.id, from = %revision.commit, to = %commit, "History was rewritten");
             return vec![last];
         }
-        let between = mirror.heads_since(commit, Some(&revision.commit), revision.date, now).unwrap_or_default();
-        let mut way: Vec<_> = between.into_iter().map(|head| Head { observed: now, ..head }).collect();
+        let between = mirror.heads_between(&revision.commit, commit).unwrap_or_default();
+        let mut way: Vec<_> = between.into_iter().map(|commit| Head { commit, observed: now }).collect();
         if way.last() != Some(&last) {
             way.push(last);
         }

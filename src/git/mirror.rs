@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use git2::{Oid, Repository};
+use git2::{Oid, Repository, Sort};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -62,21 +62,11 @@ impl Mirror {
     /// The commits that were the head since `since`, by first-parent history and commit times, the oldest first, `head` last.
     ///
     /// The one that was the head at `since` is among them. Times never go backwards and never beyond `now`, whatever the
-    /// committers' clocks said. At most [`limits::HEADS_MAX`]. Ends at `known`, which is left out, if history reaches it.
-    pub fn heads_since(
-        &self,
-        head: &CommitId,
-        known: Option<&CommitId>,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<Head>, GitError> {
+    /// committers' clocks said. At most [`limits::HEADS_MAX`].
+    pub fn heads_since(&self, head: &CommitId, since: Timestamp, now: Timestamp) -> Result<Vec<Head>, GitError> {
         let mut heads = Vec::new();
         let (mut commit, mut latest) = (self.commit(head)?, now);
-        let known = known.and_then(|known| Oid::from_str(&known.0).ok());
         loop {
-            if Some(commit.id()) == known {
-                break;
-            }
             latest = latest.min(instant(commit.time()));
             heads.push(Head { commit: id(commit.id()), observed: latest });
             if latest < since || heads.len() >= limits::HEADS_MAX {
@@ -87,6 +77,20 @@ impl Mirror {
         }
         heads.reverse();
         Ok(heads)
+    }
+
+    /// The commits that may have been the head between `known` and `head`: the first-parent history of `head` that `known`
+    /// does not have, the oldest first, `head` last. At most the last [`limits::HEADS_MAX`].
+    pub fn heads_between(&self, known: &CommitId, head: &CommitId) -> Result<Vec<CommitId>, GitError> {
+        let what = || GitError::unreadable("the history");
+        let [known, head] = [self.commit(known)?.id(), self.commit(head)?.id()];
+        let mut walk = self.repository.revwalk().map_err(what())?;
+        walk.set_sorting(Sort::TOPOLOGICAL).map_err(what())?;
+        walk.simplify_first_parent().map_err(what())?;
+        walk.push(head).map_err(what())?;
+        walk.hide(known).map_err(what())?;
+        let between: Result<Vec<Oid>, _> = walk.take(limits::HEADS_MAX).collect();
+        Ok(between.map_err(what())?.into_iter().rev().map(id).collect())
     }
 
     /// Whether `older` is among the ancestors of `newer` (or the same).

@@ -371,3 +371,28 @@ fn a_line_leads_to_the_commit_that_last_wrote_it() {
     assert!(mirror.blame(&id(&head), "a.yaml", 1, || false).unwrap().is_none(), "it stops when it is told to");
     assert!(mirror.blame(&id(&head), "no.yaml", 1, || true).unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_repository_of_another_user_is_read() {
+    let repository = Repository::new();
+    let head = repository.head();
+    // Only root may give a folder away; for anybody else this is one more fetch of their own.
+    let nobody = Some(65_534);
+    for folder in ["", ".git"] {
+        let _ = std::os::unix::fs::chown(repository.folder().join(folder), nobody, nobody);
+    }
+    assert_eq!(&*fetch(&repository.url(), branch("main")).await.unwrap().0, head);
+}
+
+#[test]
+fn only_the_first_parents_were_heads() {
+    let repository = Repository::new();
+    let known = repository.head();
+    let second = repository.commit(&[("a", "2")], "2");
+    let merge = repository.merge(&[("b", "3")], "3");
+    let mirror = opened(&repository);
+    let between = mirror.heads_between(&id(&known), &id(&merge)).unwrap();
+    assert_eq!(between, [id(&second), id(&merge)]);
+    assert!(mirror.heads_between(&id(&merge), &id(&merge)).unwrap().is_empty());
+    assert!(mirror.heads_between(&id(&merge), &id(&known)).unwrap().is_empty());
+}

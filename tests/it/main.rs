@@ -9,6 +9,7 @@ mod config;
 mod control_plane;
 mod deletions;
 mod follow;
+mod follow_kinds;
 mod gate;
 mod git;
 mod git_https;
