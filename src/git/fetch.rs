@@ -139,7 +139,8 @@ impl Fetcher {
         };
         let mut line = serde_json::to_vec(order).map_err(|error| FetchError::Child(error.to_string()))?;
         line.push(b'\n');
-        stdin.write_all(&line).await.map_err(failed)?;
+        // A child that has ended already says why elsewhere: its answer is empty, its last words are read.
+        let _ = stdin.write_all(&line).await;
         Ok((child, stdin, stdout))
     }
 

@@ -27,7 +27,7 @@ use crate::testbed::scratch::Scratch;
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::builtin);
 
 /// A follower at work, with a clock that stands until it is moved.
-struct Following {
+pub struct Following {
     follow: Follow,
     task: JoinHandle<()>,
     second: Arc<AtomicI64>,
@@ -72,7 +72,7 @@ async fn following_with(
     following
 }
 
-async fn following(sources: Vec<SourceSettings>) -> Following {
+pub async fn following(sources: Vec<SourceSettings>) -> Following {
     following_with(sources, &state(), fetcher(), BEGIN).await
 }
 
@@ -85,25 +85,25 @@ fn soon() -> Instant {
 }
 
 impl Following {
-    async fn until(&self, reached: impl Fn(&[SourceStatus]) -> bool) {
+    pub async fn until(&self, reached: impl Fn(&[SourceStatus]) -> bool) {
         let mut status = self.follow.status();
         let waiting = status.wait_for(|status| reached(status));
         tokio::time::timeout_at(soon(), waiting).await.expect("it does not take for ever").expect("it follows");
     }
 
-    async fn refresh(&self) -> Refreshed {
+    pub async fn refresh(&self) -> Refreshed {
         self.follow.refresh(&SourceId("a".into()), soon()).await
     }
 
-    fn basis(&self) -> Arc<Basis> {
+    pub fn basis(&self) -> Arc<Basis> {
         self.follow.basis().borrow().clone()
     }
 
-    fn status(&self) -> SourceStatus {
+    pub fn status(&self) -> SourceStatus {
         self.follow.status().borrow()[0].clone()
     }
 
-    fn faults(&self) -> String {
+    pub fn faults(&self) -> String {
         self.status().faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     }
 
@@ -146,7 +146,7 @@ fn map(name: &str, value: &str) -> String {
 }
 
 /// A repository in which `a.yaml` declares `x` with the value 1.
-fn declaring() -> Repository {
+pub fn declaring() -> Repository {
     let repository = Repository::new();
     repository.commit(&[("a.yaml", &map("x", "1"))], "Declare");
     repository

@@ -1,11 +1,11 @@
 //! Which kinds are known, once Git declares them? Definitions and their uses, in any order of files and sources.
 
 use landfast::drift::declared::ObjectKey;
+use landfast::follow::Refreshed;
 
 use crate::follow::{declaring, following};
 use crate::git::source;
 use crate::testbed::repository::Repository;
-
 
 const CRD: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -46,4 +46,3 @@ async fn a_definition_and_its_use_may_come_in_one_commit() {
     assert_eq!((following.status().declared, &*following.faults()), (3, ""));
     assert!(following.basis().index.objects.contains_key(&ObjectKey::new("example.com", "Widget", "shop", "w")));
 }
-
