@@ -206,6 +206,8 @@ impl Walk {
             (Form::Deduced, Value::Object) => {
                 self.container(slot, Inside::Map(Fields::Deduced), declared, live, trail);
             }
+            // A merged list without items declares nothing.
+            (Form::List(..), Value::Array) if declared.is_leaf() => {}
             (Form::List(relation, item), Value::Array) => {
                 self.container(slot, Inside::List(relation, item), declared, live, trail);
             }

@@ -45,7 +45,8 @@ fn gather(slot: Slot<'_>, at: At<'_, '_>, trail: &Trail<'_>, found: &mut Vec<Fie
     let members = match (slot.form(), at.value()) {
         (Form::Map(fields), Value::Object) if !at.is_leaf() => fields,
         (Form::Deduced, Value::Object) if !at.is_leaf() => Fields::Deduced,
-        (Form::List(relation, item), Value::Array) if !at.is_leaf() => {
+        // A merged list without items declares nothing.
+        (Form::List(relation, item), Value::Array) => {
             for (position, own) in at.children().enumerate() {
                 let step = Step::Item { relation, position, item: own };
                 gather(item, own, &Trail { up: Some(trail), step }, found);
