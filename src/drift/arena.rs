@@ -57,6 +57,14 @@ pub(crate) enum MemberDefault {
     Depends,
 }
 
+impl Member {
+    /// The member as any member of a Go map: there, a null is its type's zero value, which is kept. Raw JSON has no such type.
+    pub(crate) fn of_go_map(self) -> Self {
+        let zero = if self.ty == Arena::DEDUCED { self.zero } else { Zero::Written };
+        Self { zero, ..self }
+    }
+}
+
 impl MapType {
     pub(crate) fn new(mut members: Vec<(Box<str>, Member)>, atomic: bool, open: bool, any: Option<Member>) -> Self {
         members.sort_by(|a, b| a.0.cmp(&b.0));

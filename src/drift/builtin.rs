@@ -177,8 +177,7 @@ impl Structure<'_> {
         }
         let Some(item) = self.list else {
             let members = self.members.0.iter().map(|(name, row)| ((*name).into(), row.compile())).collect();
-            // To Go, a null in a map is its type's zero value, which is kept.
-            let any = self.any.as_ref().map(|any| Member { zero: Zero::Written, ..any.compile() });
+            let any = self.any.as_ref().map(|any| any.compile().of_go_map());
             let open = any.as_ref().is_some_and(|any| any.ty == Arena::DEDUCED);
             return Type::Map(MapType::new(members, self.atomic, open, any));
         };

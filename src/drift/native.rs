@@ -155,7 +155,7 @@ impl<'a> Native<'a> {
             Some(Value::Object(any)) => {
                 let twin = twin.and_then(|twin| self.twin_map(twin)?.any.clone());
                 let ty = self.of(any, twin.as_ref().map(|twin| twin.ty), depth + 1)?;
-                Some(Member { ty, ..twin.unwrap_or_else(|| plain(ty)) })
+                Some(Member { ty, ..twin.unwrap_or_else(|| plain(ty).of_go_map()) })
             }
             Some(Value::Bool(true)) => Some(plain(Arena::DEDUCED)),
             None if properties.is_none() && atomic != Some(true) => return Ok(self.bare(twin)),

@@ -20,6 +20,7 @@ mod records;
 mod reviews;
 mod serve;
 mod serving;
+mod schemas;
 mod sources;
 mod subresources;
 mod support;
