@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::drift::schema::{ListKey, Meaning, Zero};
+use crate::drift::shape::{ListKey, Meaning, Zero};
 
 /// A type's number in its arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +20,7 @@ pub(crate) enum Type {
     Deduced,
 }
 
-/// How the items of a list are told apart; owned form of [`Relation`](crate::drift::schema::Relation).
+/// How the items of a list are told apart; owned form of [`Relation`](crate::drift::shape::Relation).
 #[derive(Debug, Clone)]
 pub(crate) enum ListRelation {
     Atomic,
@@ -49,7 +49,7 @@ pub(crate) struct Member {
     pub(crate) nullable: bool,
 }
 
-/// Owned form of [`Default`](crate::drift::schema::Default).
+/// Owned form of [`Default`](crate::drift::shape::Default).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MemberDefault {
     None,

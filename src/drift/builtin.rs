@@ -304,8 +304,8 @@ impl<'de: 't, 't> Deserialize<'de> for KeyRow<'t> {
 
 #[cfg(test)]
 mod tests {
-    use crate::drift::schema::walk::{at, keys, map};
     use crate::drift::schema::{Default, Meaning, Relation, Schemas, Shape, Zero};
+    use crate::drift::shape::walk::{at, keys, map};
 
     const POD: &str = "spec.template.spec.";
 

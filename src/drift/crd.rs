@@ -91,8 +91,8 @@ fn roots(spec: &Value) -> Result<Vec<Root>, &'static str> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::drift::schema::walk::{at, keys, map};
     use crate::drift::schema::{Default, Meaning, Relation, Schemas, Shape, Zero};
+    use crate::drift::shape::walk::{at, keys, map};
 
     fn crd(spec: &Value) -> Value {
         json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "things.example.com"},

@@ -1,7 +1,8 @@
 //! What differs? Pure: no clock, no file, no network.
 //!
-//! `path` names a field, `document` is a JSON object laid flat, `schema` says how its parts merge, `declared` is what Git
-//! says of one object, `compare` finds what differs between the two, as the API server's forced apply would.
+//! `path` names a field, `document` is a JSON object laid flat, `schema` says which kinds there are and `shape` how their parts
+//! merge, `declared` is what Git says of one object, `compare` finds what differs between the two, as the API server's forced
+//! apply would.
 
 mod arena;
 mod builtin;
@@ -18,6 +19,7 @@ pub mod path;
 pub(crate) mod quantity;
 pub mod schema;
 mod secret;
+pub mod shape;
 mod slot;
 mod structural;
 pub mod undeclared;

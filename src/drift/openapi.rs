@@ -167,8 +167,8 @@ impl Compiler<'_> {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::drift::schema::walk::{at, keys, map};
     use crate::drift::schema::{Default, Relation, Schemas, Shape, Zero};
+    use crate::drift::shape::walk::{at, keys, map};
 
     const METADATA: &str = "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 

@@ -1,16 +1,16 @@
-//! How do the parts of a kind merge, and what does the server make of them?
+//! Which kinds are there, and what is the schema of each of their versions?
 //!
-//! A targeted schema (scalar, list, map) instead of OpenAPI. Three layers, the later over the earlier: the embedded table of
-//! the built-in kinds, the API server's own OpenAPI v3, CRDs declared in Git. Nothing here is asked of a server.
+//! Three layers, the later over the earlier: the embedded table of the built-in kinds, the API server's own OpenAPI v3, CRDs.
+//! Nothing here is asked of a server. What a schema says is in [`shape`](crate::drift::shape).
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
+use crate::drift::arena::{Arena, TypeId};
 use crate::drift::path::FieldPath;
+pub use crate::drift::shape::{Default, ListKey, MapRef, Meaning, MemberRef, Relation, SchemaRef, Shape, Zero};
 use crate::drift::version::by_priority;
 
 /// All that is known of kinds and their schemas. Cheap to clone; part of the basis, so that a verdict can be repeated.
@@ -51,7 +51,8 @@ pub struct KindInfo {
     pub resource: String,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
-    /// Served versions, the preferred first.
+    /// Versions, the preferred first: those that the cluster was seen to serve, that a CRD serves, or that the embedded table
+    /// has (an API server may have to be told to serve some of these).
     pub versions: Vec<VersionInfo>,
     /// Whether the cluster (or the embedded table) types it; false where only a CRD in Git tells.
     pub served: bool,
@@ -80,225 +81,6 @@ pub struct VersionInfo {
     pub scale: Option<FieldPath>,
 }
 
-/// A schema in [`Schemas`]; what [`compare`](crate::drift::compare::compare) walks.
-#[derive(Clone, Copy)]
-pub struct SchemaRef<'s> {
-    arena: &'s Arena,
-    ty: TypeId,
-}
-
-/// How a value merges.
-#[derive(Debug, Clone, Copy)]
-pub enum Shape<'s> {
-    /// One value.
-    Scalar(Meaning),
-    /// A list.
-    List {
-        /// How its items are told apart.
-        relation: Relation<'s>,
-        /// What an item is.
-        item: SchemaRef<'s>,
-    },
-    /// An object: members with a schema of their own, or any member with the same.
-    Map(MapRef<'s>),
-    /// Nothing is known: maps are granular, lists atomic, scalars by their JSON value (structured-merge-diff's deduced type).
-    Deduced,
-}
-
-/// How the items of a list are told apart.
-#[derive(Debug, Clone, Copy)]
-pub enum Relation<'s> {
-    /// One value as a whole.
-    Atomic,
-    /// Items are their own identity.
-    Set,
-    /// These members of an item are its identity; each with the default that stands in where it is missing.
-    Keyed(&'s [ListKey]),
-}
-
-/// One key of a keyed list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListKey {
-    /// The member's name.
-    pub name: Box<str>,
-    /// What stands in where it is missing, as compact JSON.
-    pub default: Option<Box<str>>,
-}
-
-/// When two scalars mean the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Meaning {
-    /// The same JSON value; numbers numerically.
-    Plain,
-    /// A Kubernetes quantity of a built-in kind: the server writes it anew.
-    Quantity,
-    /// A number or a string; the two differ (`80` is not `"80"`).
-    IntOrString,
-    /// An instant, to the second.
-    Time,
-    /// An instant, to the microsecond.
-    MicroTime,
-    /// A Go duration, of a CRD that says so by its format.
-    Duration,
-    /// A quantity of a CRD, stored as written: equal by meaning (the closed table of exceptions).
-    CustomQuantity,
-    /// A date-time of a CRD, stored as written: equal by meaning (the closed table of exceptions).
-    CustomTime,
-    /// Base64 bytes; whitespace does not count.
-    Bytes,
-}
-
-/// An object's schema.
-#[derive(Clone, Copy)]
-pub struct MapRef<'s> {
-    arena: &'s Arena,
-    map: &'s MapType,
-}
-
-/// One member of an object, as its schema has it.
-#[derive(Debug, Clone, Copy)]
-pub struct MemberRef<'s> {
-    /// What it is.
-    pub schema: SchemaRef<'s>,
-    /// Whether its zero value is the same as its absence.
-    pub zero: Zero,
-    /// What the server puts where it is absent.
-    pub default: Default<'s>,
-    /// Whether `null` is a value of its own (`nullable: true` of a CRD).
-    pub nullable: bool,
-}
-
-/// What the server puts where a member is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Default<'s> {
-    /// Nothing.
-    None,
-    /// Always this value, as compact JSON.
-    Value(&'s str),
-    /// Perhaps something: it depends on other values, or the server finds it by other means than the schema (an allocated
-    /// address, an admission plugin). Only the server can tell; nothing has to be asked where the object lacks it, too.
-    Depends,
-}
-
-/// Whether a member's zero value (`false`, `0`, `""`, `{}`, `[]`) is the same as its absence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Zero {
-    /// It is: the server drops it (a Go value with `omitempty`), then fills a default, if there is one.
-    Absent,
-    /// It is a value (a Go pointer, or a CRD's member).
-    Value,
-    /// It is, and the server writes it where it is absent (a Go value without `omitempty`; a struct even with it). A struct's
-    /// own members get their defaults in it, so that it has no default of its own.
-    Written,
-    /// Not known: only the server can tell.
-    Unknown,
-}
-
-impl<'s> MapRef<'s> {
-    /// Whether it merges as one value.
-    pub fn atomic(self) -> bool {
-        self.map.atomic
-    }
-
-    /// The member of that name: its own schema, else that of any member; `None` where the schema has no such member, so that
-    /// the server drops it. An open map has every member (of a deduced schema where it is not named).
-    pub fn member(self, name: &str) -> Option<MemberRef<'s>> {
-        let member = self.map.named(name).or(self.map.any.as_ref())?;
-        Some(self.refer(member))
-    }
-
-    /// Whether the schema names that member; else it is one of any.
-    pub fn names(self, name: &str) -> bool {
-        self.map.named(name).is_some()
-    }
-
-    /// Whether members without a schema are kept (`x-kubernetes-preserve-unknown-fields`); else the server drops them.
-    pub fn open(self) -> bool {
-        self.map.open
-    }
-
-    /// Members that the server fills, or may fill, in where they are absent, by name.
-    pub fn defaults(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
-        self.members().filter(|(_, member)| member.default != Default::None)
-    }
-
-    /// All members that the schema names, by name.
-    pub fn members(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
-        self.map.members().map(move |(name, member)| (name, self.refer(member)))
-    }
-
-    fn refer(self, member: &'s Member) -> MemberRef<'s> {
-        MemberRef {
-            schema: SchemaRef { arena: self.arena, ty: member.ty },
-            zero: member.zero,
-            default: match &member.default {
-                MemberDefault::None => Default::None,
-                MemberDefault::Value(json) => Default::Value(json),
-                MemberDefault::Depends => Default::Depends,
-            },
-            nullable: member.nullable,
-        }
-    }
-}
-
-impl fmt::Debug for MapRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapRef")
-            .field("atomic", &self.map.atomic)
-            .field("open", &self.map.open)
-            .field("members", &self.map.members().map(|(name, _)| name).collect::<Vec<_>>())
-            .field("any", &self.map.any.is_some())
-            .finish()
-    }
-}
-
-impl<'s> SchemaRef<'s> {
-    /// How a value of this schema merges.
-    pub fn shape(self) -> Shape<'s> {
-        match self.arena.get(self.ty) {
-            Type::Scalar(meaning) => Shape::Scalar(*meaning),
-            Type::List { relation, item } => Shape::List {
-                relation: match relation {
-                    ListRelation::Atomic => Relation::Atomic,
-                    ListRelation::Set => Relation::Set,
-                    ListRelation::Keyed(keys) => Relation::Keyed(keys),
-                },
-                item: SchemaRef { arena: self.arena, ty: *item },
-            },
-            Type::Map(map) => Shape::Map(MapRef { arena: self.arena, map }),
-            Type::Deduced => Shape::Deduced,
-        }
-    }
-}
-
-/// Two references are equal where they name the same type; equal types elsewhere are others.
-impl PartialEq for SchemaRef<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self.arena, other.arena) && self.ty == other.ty
-    }
-}
-
-impl Eq for SchemaRef<'_> {}
-
-impl Hash for SchemaRef<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::ptr::from_ref(self.arena).hash(state);
-        self.ty.hash(state);
-    }
-}
-
-impl fmt::Debug for SchemaRef<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shape = match self.arena.get(self.ty) {
-            Type::Scalar(meaning) => return write!(f, "SchemaRef({}: {meaning:?})", self.ty.0),
-            Type::List { .. } => "list",
-            Type::Map(_) => "map",
-            Type::Deduced => "deduced",
-        };
-        write!(f, "SchemaRef({}: {shape})", self.ty.0)
-    }
-}
-
 impl Schemas {
     /// The kind of that name.
     pub fn kind(&self, group: &str, kind: &str) -> Option<&Arc<KindInfo>> {
@@ -323,7 +105,7 @@ impl Schemas {
     /// The schema of a kind's version.
     pub fn schema(&self, group: &str, version: &str, kind: &str) -> Option<SchemaRef<'_>> {
         let root = self.root(group, version, kind)?;
-        Some(SchemaRef { arena: &root.arena, ty: root.ty })
+        Some(SchemaRef::new(&root.arena, root.ty))
     }
 
     pub(crate) fn root(&self, group: &str, version: &str, kind: &str) -> Option<&Root> {
@@ -388,43 +170,4 @@ pub struct SchemaError {
     pub subject: String,
     /// What is wrong with it.
     pub what: String,
-}
-
-/// Ways through a schema, for tests.
-#[cfg(test)]
-pub(crate) mod walk {
-    use crate::drift::schema::{MapRef, MemberRef, Relation, SchemaRef, Shape};
-
-    pub(crate) fn map(schema: SchemaRef<'_>) -> MapRef<'_> {
-        match schema.shape() {
-            Shape::Map(map) => map,
-            other => panic!("{other:?} is no map"),
-        }
-    }
-
-    /// The member at a dotted path; lists are stepped into.
-    pub(crate) fn at<'s>(schema: SchemaRef<'s>, path: &str) -> MemberRef<'s> {
-        let mut steps = path.split('.');
-        let mut member = map(schema).member(steps.next().unwrap()).unwrap();
-        for step in steps {
-            let inner = match member.schema.shape() {
-                Shape::List { item, .. } => item,
-                _ => member.schema,
-            };
-            member = map(inner).member(step).unwrap_or_else(|| panic!("no {step} in {path}"));
-        }
-        member
-    }
-
-    /// The keys of a list, each as `name` or `name=default`.
-    pub(crate) fn keys(member: MemberRef<'_>) -> Vec<String> {
-        let Shape::List { relation: Relation::Keyed(keys), .. } = member.schema.shape() else {
-            panic!("{:?} has no keys", member.schema.shape());
-        };
-        let key = |name: &str, default: Option<&str>| match default {
-            Some(json) => format!("{name}={json}"),
-            None => name.to_owned(),
-        };
-        keys.iter().map(|own| key(&own.name, own.default.as_deref())).collect()
-    }
 }
