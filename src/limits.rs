@@ -205,6 +205,9 @@ pub const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// Reviews up to this size are decided where they were read; larger ones where they hold up no other connection.
 pub const REVIEW_BYTES_INLINE: usize = 256 * KIB;
 
+/// Larger reviews decided at once: reading one may take many times its own memory.
+pub const LARGE_DECISIONS_MAX: usize = 2;
+
 /// How often a review is decided anew after its questions were answered; an answer may raise one more question.
 pub const ROUNDS_MAX: usize = 3;
 

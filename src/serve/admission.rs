@@ -39,6 +39,8 @@ pub struct Admission {
     clock: Clock,
     /// Bytes left for bodies of reviews.
     room: Arc<Semaphore>,
+    /// Turns left for deciding large ones.
+    turns: Arc<Semaphore>,
 }
 
 /// What a review came to, free of its bytes.
@@ -58,7 +60,8 @@ impl Admission {
         clock: Clock,
     ) -> Self {
         let room = Arc::new(Semaphore::new(limits::REVIEW_BYTES_TOTAL_MAX));
-        Self { basis, answers, recorder, metrics, clock, room }
+        let turns = Arc::new(Semaphore::new(limits::LARGE_DECISIONS_MAX));
+        Self { basis, answers, recorder, metrics, clock, room, turns }
     }
 
     /// Answers one request. Total: whatever was sent, and whatever goes wrong, there is an answer.
@@ -111,27 +114,33 @@ impl Admission {
         self.rule(&review, &facts, until).await
     }
 
-    /// One decision; of a large review where it holds up no other connection.
+    /// One decision.
     async fn rule(&self, review: &Bytes, facts: &Facts, until: Instant) -> Result<Ruled, Undecided> {
         let started = Instant::now();
-        let basis = Arc::clone(&self.basis.borrow());
-        let now = (self.clock)();
         let ruled = if review.len() <= limits::REVIEW_BYTES_INLINE {
-            Ruled::of(review, &basis, facts, now)
+            let basis = Arc::clone(&self.basis.borrow());
+            Ruled::of(review, &basis, facts, (self.clock)())
         } else {
-            let (review, facts) = (review.clone(), facts.clone());
-            let deciding = tokio::task::spawn_blocking(move || Ruled::of(&review, &basis, &facts, now));
-            match timeout_at(until, deciding).await {
-                Ok(Ok(ruled)) => ruled,
-                Ok(Err(_)) => return Err(Undecided::Panic),
-                Err(_) => return Err(Undecided::Deadline),
-            }
+            let large = self.rule_large(review.clone(), facts.clone());
+            timeout_at(until, large).await.map_err(|_| Undecided::Deadline)??
         };
         self.metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
         ruled.map_err(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "Review cannot be read");
             Undecided::Malformed
         })
+    }
+
+    /// One decision of a large review, in its turn, where it holds up no other connection.
+    async fn rule_large(&self, review: Bytes, facts: Facts) -> Result<Result<Ruled, ReviewError>, Undecided> {
+        // A closed semaphore would be a bug; so is a decision that panics.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Undecided::Panic)?;
+        let (basis, now) = (Arc::clone(&self.basis.borrow()), (self.clock)());
+        let deciding = tokio::task::spawn_blocking(move || {
+            let _turn = turn; // kept until the end, even where nobody waits for it any more
+            Ruled::of(&review, &basis, &facts, now)
+        });
+        deciding.await.map_err(|_| Undecided::Panic)
     }
 
     /// Answers by the failure rule, and counts; what has no uid is no review.

@@ -1,26 +1,21 @@
 //! A webhook server for tests, without an API server: what it decides on, and reviews to send.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use globset::{Glob, GlobSet};
 use jiff::Timestamp;
 use landfast::audit::Clock;
 use landfast::audit::board::Board;
 use landfast::audit::metrics::Metrics;
 use landfast::audit::sinks::{Audit, Sinks};
-use landfast::config;
 use landfast::drift::schema::Schemas;
-use landfast::gate::basis::{Basis, CommitId, Entry, Index, Objects, Owners, Scope, Source, SourceId};
-use landfast::limits;
+use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
 use landfast::render;
 use landfast::serve::admission::Admission;
 use landfast::serve::answers::Answers;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-const POLICY: &str = "apiVersion: landfast.dev/v1alpha1\nkind: DriftPolicy\nmetadata: { name: shop }\nspec:\n  \
-                      precedence: 100\n  mode: Enforce\n  rulings: { drift: Deny, delete: Deny }\n";
+use crate::support::{basis, everywhere};
 
 /// A server's parts, to be taken apart.
 pub struct Serving {
@@ -64,15 +59,10 @@ pub fn clock() -> Clock {
 /// The basis on which `shop/web` has this many replicas in Git.
 pub fn declaring(replicas: &str) -> Arc<Basis> {
     let schemas = Schemas::builtin();
-    let scope = || Scope {
-        namespaces: GlobSet::builder().add(Glob::new("*").unwrap()).build().unwrap(),
-        patterns: vec!["*".to_owned()],
-        ..Scope::default()
-    };
     let manifest = format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: web, namespace: shop }}\ndata:\n  replicas: {replicas:?}\n"
     );
-    let with = render::Context { schemas: &schemas, scope: &scope(), default_namespace: None };
+    let with = render::Context { schemas: &schemas, scope: &everywhere(), default_namespace: None };
     let rendered = render::file("web.yaml", manifest.as_bytes(), with).unwrap();
     assert!(rendered.faults.is_empty(), "{:?}", rendered.faults);
     let id = SourceId("shop".into());
@@ -85,31 +75,7 @@ pub fn declaring(replicas: &str) -> Arc<Basis> {
     let objects: Objects =
         rendered.objects.into_iter().map(|declared| (declared.key.clone(), entry(declared))).collect();
     let (index, _) = Index::build(&[(&id, &objects)]);
-    let source = Source {
-        id: id.clone(),
-        revision: Some(CommitId(format!("{replicas:0>40}").into())),
-        head: None,
-        max_lag: limits::MAX_LAG_DEFAULT,
-        scope: scope(),
-        owners: Arc::new(Nobodys),
-        faults: Arc::default(),
-    };
-    let settings = config::parse(&[("policy.yaml".to_owned(), POLICY.to_owned())]).unwrap();
-    Arc::new(Basis {
-        sources: BTreeMap::from([(id, Arc::new(source))]),
-        index: Arc::new(index),
-        schemas,
-        policy: settings.policy,
-    })
-}
-
-#[derive(Debug)]
-struct Nobodys;
-
-impl Owners for Nobodys {
-    fn of(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
+    Arc::new(basis(schemas, index, id))
 }
 
 /// The review of an update of `shop/web` by a person, from three replicas to this many.
