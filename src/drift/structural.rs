@@ -66,7 +66,10 @@ impl<'a> Structural<'a> {
         let ty = match schema.get("type").and_then(Value::as_str) {
             Some("object") => self.map(schema, depth, None)?,
             Some("array") => self.list(schema, depth)?,
-            Some("string") => Type::Scalar(string_meaning(schema)),
+            Some("string") => match string_meaning(schema) {
+                Meaning::Plain => return Ok(self.scalar),
+                meaning => Type::Scalar(meaning),
+            },
             Some("integer" | "number" | "boolean") => return Ok(self.scalar),
             _ if flag(schema, "x-kubernetes-int-or-string") => Type::Scalar(match string_meaning(schema) {
                 Meaning::CustomQuantity => Meaning::CustomQuantity,
@@ -173,5 +176,72 @@ fn string_meaning(schema: &Map<String, Value>) -> Meaning {
         Some("duration") => Meaning::Duration,
         _ if text("pattern").is_some_and(|pattern| pattern.contains(QUANTITY_PATTERN)) => Meaning::CustomQuantity,
         _ => Meaning::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use crate::drift::schema::Schemas;
+
+    /// JSON that looks like a schema, with anything in any place.
+    fn schema_like() -> impl Strategy<Value = Value> {
+        let leaf = prop::sample::select(vec![
+            json!(null),
+            json!(true),
+            json!(1),
+            json!("object"),
+            json!("array"),
+            json!("string"),
+            json!("map"),
+            json!("atomic"),
+            json!({"$ref": "#/components/schemas/own"}),
+        ]);
+        let names = prop::sample::select(vec![
+            "type",
+            "properties",
+            "items",
+            "additionalProperties",
+            "default",
+            "nullable",
+            "format",
+            "allOf",
+            "$ref",
+            "metadata",
+            "x-kubernetes-list-type",
+            "x-kubernetes-list-map-keys",
+            "x-kubernetes-map-type",
+            "x-kubernetes-preserve-unknown-fields",
+            "x-kubernetes-embedded-resource",
+            "x-kubernetes-int-or-string",
+        ]);
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec((names.clone(), inner), 0..6).prop_map(|members| members
+                    .into_iter()
+                    .map(|(k, v)| (k.to_owned(), v))
+                    .collect::<Map<_, _>>()
+                    .into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_schema_makes_it_panic(schema in schema_like()) {
+            let version = json!({"name": "v1", "served": true, "schema": {"openAPIV3Schema": schema}});
+            let names = json!({"kind": "Thing", "plural": "things"});
+            let _ = Schemas::builtin().with_crd(&json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "spec": {"group": "example.com", "names": names, "versions": [version]}}));
+            let gvk = json!({"group": "example.com", "version": "v1", "kind": "Thing"});
+            let path = json!({"get": {"x-kubernetes-group-version-kind": gvk}});
+            let native = json!({"type": "object", "x-kubernetes-group-version-kind": [gvk],
+                "properties": {"metadata": {"default": {}}, "spec": schema}});
+            let _ = Schemas::builtin().with_openapi(&json!({"paths": {"/apis/example.com/v1/things/{name}": path},
+                "components": {"schemas": {"own": native, "other": schema}}}));
+        }
     }
 }
