@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::cluster::client;
 use crate::cluster::openapi::GroupVersion;
@@ -46,6 +46,16 @@ pub(super) async fn wanted(
             () = &mut shutdown => return,
         }
     }
+}
+
+/// Waits until what is remembered of every source is in force, at most [`limits::READY_WAIT_MAX`].
+///
+/// Webhook entries rendered before that would replace those of the last run, and what it guarded would go in unjudged.
+pub(super) async fn restored(follow: &Follow) {
+    let mut status = follow.status();
+    let all = async { while !follow.is_restored() && status.changed().await.is_ok() {} };
+    // What is not there by then is not waited for: the rest is to be guarded.
+    let _late = timeout(limits::READY_WAIT_MAX, all).await;
 }
 
 /// What the API server says of kinds, to those who render and compare.

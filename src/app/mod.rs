@@ -265,7 +265,13 @@ impl Cluster {
             metrics.tampering.get_or_create(&Tampered { how }).inc();
         });
         let keeper = Keeper::new(Keeping { client, backend, ca: bundle, namespace, stand_down, alarm });
-        spawn(tasks, "webhooks", keeper.run(follow.basis(), ends.all()));
+        let (follow, early, end) = (follow.clone(), ends.all(), ends.all());
+        spawn(tasks, "webhooks", async move {
+            tokio::select! {
+                () = bridges::restored(&follow) => keeper.run(follow.basis(), end).await,
+                () = early => {}
+            }
+        });
     }
 }
 
