@@ -73,6 +73,8 @@ impl SourceSettings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::gate::policy::{FailurePolicy, Mode, Role};
     use crate::gate::verdict::Ruling;
@@ -306,6 +308,29 @@ mod tests {
         }
         for text in ["", "1", "1d", "-1s", "h", "1h1", "1 h", "9999999999h", "1..5s", "1e3s", "∞s"] {
             assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_configuration_makes_it_panic(at in 0_usize..400, with in r#"[a-z:{}\[\] \n0-9~*!"-]{0,12}"#) {
+            let mut text = format!("{SOURCE}---\n{POLICY}  {{ mode: Enforce, match: {{ namespaces: [a] }}, rollback: 1 }}\n");
+            let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            text.insert_str(at, &with);
+            let _ = read(&text);
+        }
+
+        #[test]
+        fn globs_meet_where_a_name_fits_both(a in "[ab*?]{0,5}", b in "[ab*?]{0,5}", name in "[ab]{0,6}") {
+            let fits = |glob: &str| globset::Glob::new(glob).unwrap().compile_matcher().is_match(&name);
+            prop_assert!(!(fits(&a) && fits(&b)) || values::meet(&a, &b));
+        }
+    }
+
+    #[test]
+    fn globs_that_share_no_name_do_not_meet() {
+        for (a, b) in [("a*", "b*"), ("*a", "*b"), ("a?", "a"), ("a", "b"), ("a*b", "a*c")] {
+            assert!(!values::meet(a, b), "{a} {b}");
         }
     }
 }

@@ -71,6 +71,10 @@ fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Opti
     if node.get("apiVersion").is_none() && node.get("kind").is_none() {
         return Ok(None);
     }
+    if let Some(sops) = node.get("sops").filter(|sops| sops.get("mac").is_some()) {
+        let what = "encrypted with SOPS, which is not built yet: it declares nothing".to_owned();
+        return Err(Refusal::Wrong((sops.line, what)));
+    }
     let (group, version) = group_version(&node)?;
     let kind = required(&node, "kind", node.line)?.to_owned();
     if group == KUSTOMIZE {
@@ -82,12 +86,6 @@ fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Opti
     let metadata = metadata(&node)?;
     if is_hook(metadata) || (metadata.get("name").is_none() && metadata.get("generateName").is_some()) {
         return Ok(None);
-    }
-    if let Some(sops) = node.get("sops") {
-        return Err(Refusal::Wrong((
-            sops.line,
-            "encrypted with SOPS, which is not built yet: it declares nothing".to_owned(),
-        )));
     }
     let (info, served) = known(&node, &group, &version, &kind, context)
         .map_err(|wrong| Refusal::Unknown(wrong, (group.clone(), version.clone())))?;

@@ -182,7 +182,10 @@ fn take_items(list: &mut Node) -> Vec<Node> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::drift::document::{At, Document};
     use crate::drift::schema::{Conversion, KindInfo, Over, VersionInfo};
 
     fn kind(group: &str, kind: &str, namespaced: Namespaced, status: Status) -> KindInfo {
@@ -385,5 +388,67 @@ mod tests {
         let found = definitions("a.yaml", format!("a: 1\n---\n{crd}").as_bytes()).unwrap();
         assert_eq!(found[0]["metadata"]["name"], "x");
         assert!(definitions("a.yaml", b"a: [").unwrap().is_empty());
+    }
+
+    #[test]
+    fn lines_follow_the_nodes_of_the_document() {
+        let text = "# top\nkind: ConfigMap\napiVersion: v1\ndata:\n  a: &x\n    b: [1,\n     {c: d}]\n    status:\n  - e\n  f: *x\n\
+                    metadata:\n  uid: x\n  name: z\n";
+        let text = text.replace("    status:\n  - e\n", "  g:\n  - e\n  -\n    h: |\n      i\n");
+        let rendered = render(&text);
+        let declared = &rendered.objects[0];
+        let document = Document::parse(&declared.json).unwrap();
+        let mut found = Vec::new();
+        walk(document.root(), &mut |at| found.push((at.key().to_owned(), declared.lines.get(at.index()).unwrap())));
+        let wanted = [
+            ("", 2),
+            ("kind", 2),
+            ("apiVersion", 3),
+            ("data", 4),
+            ("a", 5),
+            ("b", 6),
+            ("", 6),
+            ("", 7),
+            ("c", 7),
+            ("g", 8),
+            ("", 9),
+            ("", 11),
+            ("h", 11),
+            ("f", 13),
+            ("b", 6),
+            ("", 6),
+            ("", 7),
+            ("c", 7),
+            ("metadata", 14),
+            ("name", 16),
+        ];
+        assert_eq!(found, wanted.map(|(key, line)| (key.to_owned(), line)));
+        assert_eq!(declared.lines.get(wanted.len()), None);
+    }
+
+    fn walk(at: At<'_, '_>, see: &mut impl FnMut(At<'_, '_>)) {
+        see(at);
+        at.children().for_each(|child| walk(child, see));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(content in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = try_render("a.yaml", &content);
+            let _ = definitions("a.yaml", &content);
+        }
+
+        #[test]
+        fn what_is_declared_has_a_line_for_every_node(body in r#"([ab&*!|>'":{}\[\],?<~.0-9 \n\\-]|  |\n  |: |\n- |&a |\*a|<<: ){0,40}"#) {
+            let text = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: x }}\ndata: {body}");
+            let Ok(rendered) = try_render("a.yaml", text.as_bytes()) else { return Ok(()) };
+            for declared in rendered.objects {
+                let document = Document::parse(&declared.json).unwrap();
+                let mut nodes = 0;
+                walk(document.root(), &mut |at| nodes = nodes.max(at.index() + 1));
+                prop_assert!(declared.lines.get(nodes - 1).is_some());
+                prop_assert_eq!(declared.lines.get(nodes), None);
+            }
+        }
     }
 }

@@ -204,6 +204,8 @@ impl YamlError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn one(text: &str) -> String {
@@ -292,5 +294,16 @@ mod tests {
             writeln!(text, "a{n}: &a{n} [{list}]").unwrap();
         }
         assert_eq!(fault(&text).what, "document contains excessive aliasing");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r#"([ab&*!|>'":{}\[\],?<~.0-9 \n\t\r\\#%@-]|\PC|\n  |: |\n- |&a |\*a|<<: |---\n|\\u00|!!int ){0,60}"#) {
+            for text in [text.clone(), format!("{{{text}"), format!("\"{text}")] {
+                for node in documents(&text).unwrap_or_default() {
+                    prop_assert!(serde_json::from_str::<serde_json::Value>(&node.to_json()).is_ok());
+                }
+            }
+        }
     }
 }
