@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::drift::declared::{Declared, ObjectKey};
-use crate::gate::basis::Source;
+use crate::gate::basis::{CommitInfo, Source};
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
 use crate::gate::finding::Change;
@@ -50,7 +50,8 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
     let questions = if verdict.allowed() {
         ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
     } else {
-        let mut questions = asked_of_git(case, &verdict, &ruled.ground);
+        let fields = &verdict.fields[..ruled.counted.min(verdict.fields.len())];
+        let mut questions = asked_of_git(case, fields, &ruled.ground);
         questions.extend(ruled.questions);
         questions
     };
@@ -64,6 +65,8 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         (Some(source), Some(declared)) => source.owners.of(&declared.file),
         (_, _) => Vec::new(),
     };
+    let commit =
+        declared.zip(case.source).and_then(|(declared, source)| commit(case, source, declared, first_line(declared)));
     let words = Words {
         object: &verdict.object,
         ground,
@@ -71,7 +74,7 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         count,
         declared: declared.map(|declared| (&*declared.file, first_line(declared))),
         revision: verdict.revision.as_ref(),
-        head: case.source.and_then(|source| source.head.as_ref()),
+        commit: commit.as_ref(),
         owners: &verdict.owners,
     };
     let message = words.message();
@@ -106,8 +109,13 @@ fn origin(case: &Case<'_>, change: &Change) -> Option<Origin> {
         return None;
     }
     let line = declared.lines.get(change.node)?;
+    Some(Origin { file: declared.file.to_string(), line, commit: commit(case, source, declared, line) })
+}
+
+/// The commit that last wrote a line; while that is not known, the revision in force.
+fn commit(case: &Case<'_>, source: &Source, declared: &Declared, line: u32) -> Option<CommitInfo> {
     let blamed = line_of(source, declared, line).and_then(|line| case.facts.blame.get(&line)?.clone());
-    Some(Origin { file: declared.file.to_string(), line, commit: blamed.or_else(|| source.head.clone()) })
+    blamed.or_else(|| source.head.clone())
 }
 
 fn line_of(source: &Source, declared: &Declared, line: u32) -> Option<Line> {
@@ -120,7 +128,7 @@ fn first_line(declared: &Declared) -> u32 {
 }
 
 /// Was it merged a moment ago? Which commits wrote the lines that the message names?
-fn asked_of_git(case: &Case<'_>, verdict: &Verdict, ground: &Ground) -> Vec<Question> {
+fn asked_of_git(case: &Case<'_>, fields: &[Field], ground: &Ground) -> Vec<Question> {
     let mut questions = Vec::new();
     let mut sources: BTreeSet<_> = case.source.map(|source| source.id.clone()).into_iter().collect();
     if let Ground::Holding(held) = ground {
@@ -129,8 +137,9 @@ fn asked_of_git(case: &Case<'_>, verdict: &Verdict, ground: &Ground) -> Vec<Ques
     questions.extend(sources.into_iter().filter(|id| !case.facts.fetched.contains(id)).map(Question::Fetch));
     let lines: BTreeSet<Line> = match (case.declared(), case.source) {
         (Some(declared), Some(source)) => {
-            let lines = verdict.fields.iter().filter_map(|field| Some(field.origin.as_ref()?.line));
-            lines.take(LINES_BLAMED_MAX).filter_map(|line| line_of(source, declared, line)).collect()
+            let lines: BTreeSet<u32> = fields.iter().filter_map(|field| Some(field.origin.as_ref()?.line)).collect();
+            let lines = if lines.is_empty() { [first_line(declared)].into() } else { lines };
+            lines.into_iter().take(LINES_BLAMED_MAX).filter_map(|line| line_of(source, declared, line)).collect()
         }
         (_, _) => BTreeSet::new(),
     };

@@ -114,6 +114,7 @@ impl<'v> View<'v> {
             Reach::Whole | Reach::Metadata => added_owners(&declared, before.as_ref(), &after),
             Reach::Replicas(_) | Reach::Nothing(_) => Vec::new(),
         };
+        changes.retain(|change| !owners.iter().any(|owner| owner.path == change.path));
         Finding { changes, owners, condemned: before.as_ref().is_some_and(is_condemned) }
     }
 

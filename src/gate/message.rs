@@ -27,8 +27,8 @@ pub struct Words<'w> {
     pub declared: Option<(&'w str, u32)>,
     /// The revision in force, where no commit is known.
     pub revision: Option<&'w CommitId>,
-    /// Whoever wrote that revision.
-    pub head: Option<&'w CommitInfo>,
+    /// The commit that last wrote that line, or the revision in force.
+    pub commit: Option<&'w CommitInfo>,
     /// Owners of the file.
     pub owners: &'w [String],
 }
@@ -56,6 +56,7 @@ impl Words<'_> {
         let lead = match self.ground {
             Ground::None => return Vec::new(),
             Ground::Drift | Ground::Owners => format!("{object} drifts from Git"),
+            Ground::Doubt => format!("{object} may drift from Git"),
             Ground::Preexisting => format!("{object} differed from Git already"),
             Ground::Undeclared => format!("{object} gets what Git does not declare"),
             Ground::Deletion | Ground::Holding(_) => return vec![warning(&self.first_line())],
@@ -74,6 +75,7 @@ impl Words<'_> {
         let rest = match self.ground {
             Ground::None => " agrees with Git".to_owned(),
             Ground::Drift => format!(" differs from Git in {}", count(self.count, "field")),
+            Ground::Doubt => format!(" may differ from Git in {}", count(self.count, "field")),
             Ground::Preexisting => format!(" differed from Git already in {}", count(self.count, "field")),
             Ground::Undeclared => format!(" gets what Git does not declare in {}", count(self.count, "field")),
             Ground::Owners => " would be deleted with an owner that Git does not declare".to_owned(),
@@ -94,7 +96,10 @@ impl Words<'_> {
             shortened(&field.path.to_string(), PATH_CHARS_MAX)
         };
         if is_secret(self.object) {
-            return format!("{path}: differs");
+            return match field.class {
+                Class::Undeclared => format!("{path}: not in Git"),
+                Class::Drifts | Class::Reordered | Class::Preexisting | Class::Restores => format!("{path}: differs"),
+            };
         }
         let git = field.git.as_deref().map_or_else(|| "not".to_owned(), str::to_owned);
         let written = field.written.as_deref().unwrap_or("not");
@@ -116,7 +121,7 @@ impl Words<'_> {
             lines.push(origin.line);
         }
         if places.is_empty() {
-            let written = self.head.map(commit);
+            let written = self.commit.map(commit);
             places.extend(self.declared.map(|(file, line)| ((file, written), vec![line])));
         }
         let mut lines: Vec<String> = places.into_iter().map(|place| self.origin(place)).collect();
@@ -149,7 +154,7 @@ impl Words<'_> {
 
     fn hint(&self) -> &'static str {
         match self.ground {
-            Ground::None | Ground::Drift | Ground::Preexisting => "change that file",
+            Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting => "change that file",
             Ground::Undeclared => "declare it in that file",
             Ground::Owners => "leave the owner out, or declare it in that file",
             Ground::Deletion => "remove it from that file",

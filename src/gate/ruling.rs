@@ -40,6 +40,8 @@ pub enum Ground {
     None,
     /// Declared fields leave Git's values.
     Drift,
+    /// Declared fields may leave Git's values; only the server can tell.
+    Doubt,
     /// Declared fields differed before, and the write leaves them so.
     Preexisting,
     /// The object gets an owner with whom it would be deleted.
@@ -162,7 +164,7 @@ pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
         questions.push(Question::Form(case.aim.key.clone()));
     }
     let finalizers = FieldPath::of(["metadata", "finalizers"]);
-    if charges.all().iter().any(|change| finalizers.covers(&change.path)) {
+    if charges.all().iter().any(|change| finalizers.covers(&change.path) && change.written.is_none()) {
         questions.extend(namespace_question(case));
     }
     let counted = charges.all().len();
@@ -213,10 +215,13 @@ impl<'f> Charges<'f> {
         let weakened = |changes, ruling: Ruling| if is_certain(changes) { ruling } else { ruling.min(Ruling::Warn) };
         let (drift, undeclared) =
             (weakened(&self.drift, sanction.drift), weakened(&self.undeclared, sanction.undeclared_fields));
-        let reason =
-            if is_certain(&self.drift) { "drifts from Git" } else { "may drift from Git, only the server can tell" };
+        let (ground, reason) = if is_certain(&self.drift) {
+            (Ground::Drift, "drifts from Git")
+        } else {
+            (Ground::Doubt, "may drift from Git, only the server can tell")
+        };
         let charges = [
-            (&self.drift, drift, Ground::Drift, reason),
+            (&self.drift, drift, ground, reason),
             (&self.owners, sanction.delete, Ground::Owners, "adds an owner that Git does not declare"),
             (&self.undeclared, undeclared, Ground::Undeclared, "changes what Git does not declare"),
         ];

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
 
+mod cases;
 mod cluster;
 mod comparison;
 mod config;
@@ -14,6 +15,7 @@ mod follow_kinds;
 mod gate;
 mod git;
 mod git_https;
+mod hostile;
 mod modes;
 mod outage;
 mod records;

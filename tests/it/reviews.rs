@@ -18,17 +18,18 @@ use serde_json::Value;
 
 use crate::support;
 
-struct Recorded {
+pub(crate) struct Recorded {
     /// `<scenario>__<verb>-<resource>__<who>__<n>`
     name: String,
-    review: Value,
+    /// As it came.
+    pub(crate) review: Value,
 }
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/reviews")
 }
 
-fn recorded() -> Vec<Recorded> {
+pub(crate) fn recorded() -> Vec<Recorded> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
@@ -45,7 +46,7 @@ fn recorded() -> Vec<Recorded> {
 }
 
 /// The first state of each recorded object, as a person would export it: without what the server owns, without `status`.
-fn first_states(all: &[Recorded]) -> Vec<Value> {
+pub(crate) fn first_states(all: &[Recorded]) -> Vec<Value> {
     let mut first: BTreeMap<String, (u64, Value)> = BTreeMap::new();
     for (position, recorded) in all.iter().enumerate() {
         let request = &recorded.review["request"];
@@ -86,7 +87,7 @@ fn exported(mut state: Value) -> Value {
 }
 
 /// Git declares all of these, and one policy enforces them.
-fn basis(states: &[Value]) -> Basis {
+pub(crate) fn basis(states: &[Value]) -> Basis {
     let definitions = states.iter().filter(|state| state["kind"] == "CustomResourceDefinition");
     let schemas = definitions.fold(Schemas::builtin(), |schemas, crd| schemas.with_crd(crd).unwrap());
     let scope = support::everywhere();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{Glob, GlobSetBuilder};
-use jiff::Timestamp;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Index, Owners, Scope, Source, SourceId};
 use landfast::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
@@ -44,7 +43,11 @@ pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
     let source = Source {
         id: id.clone(),
         revision: Some(commit.clone()),
-        head: Some(CommitInfo { commit, author: "Ada Author".to_owned(), date: Timestamp::UNIX_EPOCH }),
+        head: Some(CommitInfo {
+            commit,
+            author: "Ada Author".to_owned(),
+            date: "2026-11-02T09:00:00Z".parse().unwrap(),
+        }),
         max_lag: Duration::from_hours(24),
         scope: everywhere(),
         owners: Arc::new(OwnedBy(Vec::new())),

@@ -1,0 +1,237 @@
+//! Is every write ruled as the law says? One file a law in `tests/cases/gate`: what Git declares, who writes what, and the
+//! verdict with its message. `UPDATE=1` writes the verdicts anew; read the difference.
+//!
+//! A case is YAML down to the line `expected: |`:
+//! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
+//! `facts` (`terminating`, `fetched`), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
+//! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::{Timestamp, ToSpan as _};
+use landfast::drift::declared::Declared;
+use landfast::drift::schema::Schemas;
+use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
+use landfast::gate::facts::Facts;
+use landfast::gate::history::{Packed, Past};
+use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
+use landfast::gate::verdict::{Outcome, Ruling};
+use landfast::gate::write;
+use landfast::gate::{decide, json, response};
+use landfast::{render, yaml};
+use serde_json::{Value, json};
+
+use crate::support;
+
+const EXPECTED: &str = "\nexpected: |\n";
+
+#[test]
+fn every_write_is_ruled_as_the_law_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/gate");
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 40, "{}", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (given, _) = text.split_once(EXPECTED).unwrap_or((text.trim_end(), ""));
+        let outcome = std::panic::catch_unwind(|| check(&read(given)));
+        let told = told(&outcome.unwrap_or_else(|_| panic!("{}", file.display())));
+        let told: Vec<String> = told.lines().map(|line| format!("  {line}").trim_end().to_owned()).collect();
+        support::golden(&file, &format!("{given}{EXPECTED}{}\n", told.join("\n")));
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-02T12:00:00Z".parse().unwrap()
+}
+
+fn read(text: &str) -> Value {
+    let documents = yaml::documents(text).unwrap();
+    serde_json::from_str(&documents[0].to_json()).unwrap()
+}
+
+/// Decides the write of a case.
+fn check(case: &Value) -> Outcome {
+    let basis = basis(case);
+    let facts = facts(case);
+    let review = serde_json::to_vec(&review(case, &basis)).unwrap();
+    let outcome = decide(&write::Write::parse(&review).unwrap(), &basis, &facts, now());
+    consistent(&outcome);
+    outcome
+}
+
+/// What holds of every outcome.
+fn consistent(outcome: &Outcome) {
+    let verdict = &outcome.verdict;
+    let answer: Value = serde_json::from_slice(&response::Answer::of(verdict, "u-1").to_json()).unwrap();
+    assert_eq!(answer["response"]["allowed"], verdict.allowed());
+    assert_eq!(json::verdict_json(verdict, "u-1")["allowed"], verdict.allowed());
+    assert_eq!(verdict.message.is_empty(), verdict.ruling == Ruling::Allow, "{}", verdict.message);
+    assert!(verdict.message.lines().next().unwrap_or_default().chars().count() <= 120);
+    assert!(verdict.warnings.iter().all(|warning| warning.chars().count() <= 120));
+    assert!(!verdict.message.chars().any(|character| character.is_control() && character != '\n'));
+    assert_eq!(verdict.warnings.is_empty(), !(verdict.enforced && verdict.ruling == Ruling::Warn));
+}
+
+fn text<'c>(case: &'c Value, member: &str) -> &'c str {
+    case[member].as_str().unwrap_or_default()
+}
+
+fn basis(case: &Value) -> Basis {
+    let declared = text(case, "declared");
+    let definitions = render::definitions("apps/web.yaml", declared.as_bytes()).unwrap();
+    let schemas = definitions.iter().fold(Schemas::builtin(), |schemas, crd| schemas.with_crd(crd).unwrap());
+    let id = SourceId(Arc::from("shop"));
+    let mut objects = Objects::default();
+    for object in rendered(declared, &schemas) {
+        let past = past(case, &object, &schemas);
+        let key = object.key.clone();
+        objects.insert(key, Entry { source: id.clone(), head: Some(object), since: now() - 60.seconds(), past });
+    }
+    for key in case["dropped"].as_array().into_iter().flatten() {
+        let object = rendered(key.as_str().unwrap(), &schemas).remove(0);
+        objects
+            .insert(object.key.clone(), Entry { source: id.clone(), head: None, since: now(), past: Arc::default() });
+    }
+    let (index, _) = Index::build(&[(&id, &objects)]);
+    let mut basis = support::basis(schemas, index, id);
+    let policy = Arc::make_mut(&mut basis.policy);
+    policy.landfast = Some("system:serviceaccount:landfast-system:landfast".to_owned());
+    match &case["policy"] {
+        Value::String(none) if none == "none" => policy.rules.clear(),
+        given => amend(&mut policy.rules[0], given),
+    }
+    basis
+}
+
+fn rendered(manifests: &str, schemas: &Schemas) -> Vec<Arc<Declared>> {
+    let scope = support::everywhere();
+    let with = render::Context { schemas, scope: &scope, default_namespace: Some("shop") };
+    let rendered = render::file("apps/web.yaml", manifests.as_bytes(), with).unwrap();
+    assert!(rendered.faults.is_empty(), "{:?}", rendered.faults);
+    rendered.objects
+}
+
+/// What earlier heads said of an object, the newest first.
+fn past(case: &Value, head: &Declared, schemas: &Schemas) -> Arc<[Past]> {
+    let mut newer = head.json.clone();
+    let mut all = Vec::new();
+    for earlier in case["earlier"].as_array().into_iter().flatten() {
+        let objects = rendered(text(earlier, "declared"), schemas);
+        let Some(older) = objects.into_iter().find(|object| object.key == head.key) else { continue };
+        let until = now() - earlier["ended"].as_i64().unwrap().seconds();
+        all.push(Past { from: until - 1.hours(), until, packed: Packed::pack(&older.json, &newer) });
+        newer.clone_from(&older.json);
+    }
+    all.into()
+}
+
+fn amend(rule: &mut Rule, given: &Value) {
+    let ruling = |name: &str| {
+        let all = [Ruling::Allow, Ruling::Warn, Ruling::Deny];
+        given[name].as_str().map(|wanted| all.into_iter().find(|ruling| ruling.name() == wanted).unwrap())
+    };
+    rule.drift = ruling("drift").unwrap_or(rule.drift);
+    rule.delete = ruling("delete").unwrap_or(rule.drift);
+    rule.undeclared_fields = ruling("undeclaredFields").unwrap_or(Ruling::Allow);
+    if given["mode"] == "Observe" {
+        rule.mode = Mode::Observe;
+    }
+    if let Some(user) = given["deployer"].as_str() {
+        rule.writers.push(writer(user, Role::Deployer));
+    }
+    if let Some(user) = given["controller"].as_str() {
+        let kinds = vec![KindName { kind: "Deployment".to_owned(), group: "apps".to_owned() }];
+        let fields = vec!["spec.replicas".parse().unwrap()];
+        rule.writers.push(writer(user, Role::Controller(vec![Delegation { kinds, fields }])));
+    }
+}
+
+fn writer(user: &str, role: Role) -> Writer {
+    Writer { name: user.to_owned(), role, subjects: vec![Subject::User(user.to_owned())] }
+}
+
+fn facts(case: &Value) -> Facts {
+    let mut facts = Facts::default();
+    for namespace in case["facts"]["terminating"].as_array().into_iter().flatten() {
+        facts.terminating.insert(namespace.as_str().unwrap().to_owned(), true);
+    }
+    if case["facts"]["fetched"] == true {
+        facts.fetched.insert(SourceId(Arc::from("shop")));
+    }
+    facts
+}
+
+/// The write of a case, as the API server would send it.
+fn review(case: &Value, basis: &Basis) -> Value {
+    let live = match text(case, "live") {
+        "" => read(text(case, "declared").split("\n---\n").next().unwrap()),
+        live => read(live),
+    };
+    let mut after = live.clone();
+    merge(&mut after, &case["change"]);
+    let operation = if case["operation"].is_null() { "UPDATE" } else { text(case, "operation") };
+    let (group, version) = text(&live, "apiVersion").rsplit_once('/').unwrap_or(("", text(&live, "apiVersion")));
+    let (subresource, parent) = (text(case, "subresource"), text(case, "of"));
+    let kind = if parent.is_empty() { text(&live, "kind") } else { parent };
+    let group = if parent.is_empty() { group } else { text(case, "group") };
+    let info = basis.schemas.kind(group, kind);
+    let resource = info.map_or_else(|| format!("{}s", kind.to_lowercase()), |info| info.resource.clone());
+    let namespaced = info.is_none_or(|info| info.namespaced);
+    let (object, old) = match operation {
+        "CREATE" => (after, Value::Null),
+        "DELETE" => (Value::Null, live.clone()),
+        "CONNECT" => (json!({}), Value::Null),
+        _ => (after, live.clone()),
+    };
+    json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u-1", "operation": operation, "dryRun": case["dryRun"] == true,
+        "name": live["metadata"]["name"], "namespace": namespaced.then_some("shop"),
+        "kind": { "group": group, "version": version, "kind": live["kind"] },
+        "resource": { "group": group, "version": version, "resource": resource },
+        "subResource": (!subresource.is_empty()).then_some(subresource),
+        "userInfo": { "username": case["writer"].as_str().unwrap_or("alice"), "groups": case["groups"] },
+        "object": object, "oldObject": old,
+    }})
+}
+
+/// RFC 7386.
+fn merge(target: &mut Value, patch: &Value) {
+    match (target, patch) {
+        (_, Value::Null) => {}
+        (Value::Object(members), Value::Object(changes)) => {
+            for (name, change) in changes {
+                if change.is_null() {
+                    members.remove(name);
+                } else {
+                    merge(members.entry(name.clone()).or_insert(Value::Null), change);
+                }
+            }
+        }
+        (target, patch) => *target = patch.clone(),
+    }
+}
+
+/// An outcome, for a person to read.
+fn told(outcome: &Outcome) -> String {
+    let verdict = &outcome.verdict;
+    let effect = if verdict.enforced { "enforced" } else { "observed" };
+    let mut told = format!("{} ({effect}) to a {}: {}", verdict.ruling.name(), verdict.role.name(), verdict.reason);
+    for field in &verdict.fields {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let values = [&field.git, &field.before, &field.written].map(shown).join(" | ");
+        let _ = write!(told, "\n{} {}: {values}", field.class.name(), field.path);
+    }
+    for question in &outcome.questions {
+        let _ = write!(told, "\nquestion: {question:?}");
+    }
+    for warning in &verdict.warnings {
+        let _ = write!(told, "\nwarning: {warning}");
+    }
+    if !verdict.message.is_empty() {
+        let _ = write!(told, "\nmessage:\n{}", verdict.message);
+    }
+    told
+}
