@@ -17,13 +17,14 @@ pub(super) struct Reader<'t> {
     at: usize,
     /// Lines before it.
     lines: u32,
-    /// Byte at which its line begins.
-    line_start: usize,
+    /// Byte up to which the columns of its line are counted, and their number; a line may hold the whole text.
+    counted: usize,
+    columns: usize,
 }
 
 impl<'t> Reader<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Self { text, at: 0, lines: 0, line_start: 0 }
+        Self { text, at: 0, lines: 0, counted: 0, columns: 0 }
     }
 
     /// The next value; `None` at the end of the text.
@@ -53,17 +54,18 @@ impl<'t> Reader<'t> {
             self.at += 1;
             if byte == b'\n' {
                 self.lines += 1;
-                self.line_start = self.at;
+                (self.counted, self.columns) = (self.at, 0);
             }
         }
     }
 
-    fn place(&self) -> (u32, u32) {
-        let column = self.text[self.line_start..self.at].chars().count();
-        (self.lines + 1, u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1))
+    fn place(&mut self) -> (u32, u32) {
+        self.columns += self.text[self.counted..self.at].chars().count();
+        self.counted = self.at;
+        (self.lines + 1, u32::try_from(self.columns).unwrap_or(u32::MAX).saturating_add(1))
     }
 
-    fn fail<T>(&self, what: impl Into<String>) -> Result<T, YamlError> {
+    fn fail<T>(&mut self, what: impl Into<String>) -> Result<T, YamlError> {
         let (line, column) = self.place();
         Err(YamlError::at(line, column, what))
     }

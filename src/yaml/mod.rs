@@ -286,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn a_line_may_hold_the_whole_file() {
+        let text = format!("{{\"a\":[{}1]}}", "{\"b\":1},".repeat(200_000));
+        let found = documents(&text).unwrap();
+        let items = found[0].get("a").unwrap().items();
+        assert_eq!((items.len(), items[200_000].line, items[200_000].column), (200_001, 1, 7 + 8 * 200_000));
+    }
+
+    #[test]
     fn a_bomb_is_an_error() {
         let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
         for n in 1..12 {
