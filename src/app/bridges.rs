@@ -13,7 +13,7 @@ use crate::cluster::client;
 use crate::cluster::openapi::GroupVersion;
 use crate::config::Settings;
 use crate::drift::schema::Schemas;
-use crate::follow::{Follow, Statuses};
+use crate::follow::{Follow, Start, Statuses};
 use crate::gate::basis::Basis;
 use crate::limits;
 
@@ -48,14 +48,20 @@ pub(super) async fn wanted(
     }
 }
 
-/// Waits until what is remembered of every source is in force, at most [`limits::READY_WAIT_MAX`].
+/// Waits until every source has a revision or was asked for one, at most [`limits::READY_WAIT_MAX`].
 ///
 /// Webhook entries rendered before that would replace those of the last run, and what it guarded would go in unjudged.
 pub(super) async fn restored(follow: &Follow) {
     let mut status = follow.status();
-    let all = async { while !follow.is_restored() && status.changed().await.is_ok() {} };
+    let known = |sources: &Statuses| {
+        sources.iter().all(|source| match source.start {
+            Start::Restoring => false,
+            Start::Restored => source.revision.is_some(),
+            Start::Asked => true,
+        })
+    };
     // What is not there by then is not waited for: the rest is to be guarded.
-    let _late = timeout(limits::READY_WAIT_MAX, all).await;
+    let _late = timeout(limits::READY_WAIT_MAX, status.wait_for(known)).await;
 }
 
 /// What the API server says of kinds, to those who render and compare.
@@ -83,7 +89,7 @@ pub(super) async fn identity(
         match client::who_am_i(&client).await {
             Ok(identity) => break identity,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "The API server does not say who we are")
+                tracing::warn!(error = &error as &dyn std::error::Error, "The API server does not say who we are");
             }
         }
         tokio::select! {

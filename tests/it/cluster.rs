@@ -19,7 +19,10 @@ use landfast::gate::policy::FailurePolicy;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::gate::{DEPLOYMENT as DECLARED, source};
 use crate::testbed::control_plane::free_port;
+use crate::testbed::landfast::Landfast;
+use crate::testbed::repository::Repository;
 use crate::testbed::user::User;
 use crate::testbed::{block_on, eventually};
 use crate::webhook::{Bench, CONFIGURATION, PLANE, TURN, basis, declared, now, rule};
@@ -67,6 +70,10 @@ const JOB: &str = r#"{"metadata":{"name":"web"},"spec":{"template":{"spec":{"res
     "containers":[{"name":"web","image":"web"}]}}}}"#;
 const VOLUME: &str = r#"{"metadata":{"name":"$NS"},"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],
     "hostPath":{"path":"/nowhere"}}}"#;
+
+/// Fail, so that the configuration has a guard.
+const POLICY: &str = "apiVersion: landfast.dev/v1alpha1\nkind: DriftPolicy\nmetadata: { name: deny }\nspec:\n  \
+                      mode: Enforce\n  rulings: { drift: Deny, delete: Deny }\n  failurePolicy: Fail\n";
 
 /// Sends a write as the administrator, by a client that no proxy of kubectl softens.
 fn send(method: &str, path: &str, body: &str, groups: &[&str]) -> Result<Value, kube::Error> {
@@ -227,6 +234,37 @@ async fn what_somebody_weakens_or_deletes_comes_back_after_the_stand_down() {
     eventually("the second alarm", || (bench.alarms.load(Ordering::SeqCst) == 2).then_some(()));
     eventually("it to be there again", || (policy()? == "Fail").then_some(()));
     bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_never_takes_the_guard_away() {
+    let _turn = TURN.lock().await;
+    let namespace = PLANE.namespace();
+    let repository = Repository::new();
+    repository.commit(&[("web.yaml", &DECLARED.replace("$NAMESPACE", &namespace))], "Declare");
+    let mut landfast =
+        Landfast::start(&PLANE, &(source("shop", &repository, "1h", &format!("[{namespace}]")) + POLICY));
+    let first = eventually("the configuration to be written", || {
+        Some(landfast_wrote(&landfast.log()).len()).filter(|written| *written > 0)
+    });
+    landfast.kill();
+    landfast.resume();
+    let written = eventually("the configuration to be written again", || {
+        Some(landfast_wrote(&landfast.log())).filter(|written| written.len() > first)
+    });
+    assert!(written.iter().all(|entries| *entries == 2), "the guard was away: {written:?}");
+    landfast.end();
+    PLANE.kubectl(User::Admin, &["delete", "validatingwebhookconfiguration", "landfast"]).succeeds();
+}
+
+/// How many entries each written configuration had.
+fn landfast_wrote(log: &str) -> Vec<u64> {
+    let lines = log.lines().filter(|line| line.contains("Wrote the webhook configuration"));
+    lines
+        .filter_map(|line| {
+            line.split("entries").nth(1)?.split(|c: char| !c.is_ascii_digit()).find(|n| !n.is_empty())?.parse().ok()
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
