@@ -2,9 +2,11 @@
 //!
 //! Blocks. A commit of which one file cannot be read takes no effect, so that a broken file never undeclares anything.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use crate::config::SourceSettings;
 use crate::drift::declared::{Declared, ObjectKey};
@@ -43,8 +45,24 @@ struct Item {
     content: Option<Vec<u8>>,
 }
 
-/// Bytes of files that are kept between the look for CRDs and the reading; beyond it a file is read twice.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of files that are kept between the look for CRDs and the reading, and that are read at once.
+///
+/// Beyond it a file is read twice: that is cheap beside its parse, and 100,000 kept files would tear the memory apart.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+/// Files below which more threads are not worth their start.
+const SHARED_FILES_MIN: usize = 64;
+
+/// A file ready to be read, or what it is instead.
+enum Loaded {
+    Gone,
+    Link,
+    Text(Vec<u8>),
+    Unreadable(Fault),
+}
+
+/// What a file gave; `None` where it is gone, a fault where it cannot be read.
+type Outcome = Result<Option<Reading>, Fault>;
 
 impl Reader<'_> {
     /// Reads a commit. The faults are why it must not take effect: one at least, each with its file.
@@ -114,30 +132,44 @@ impl Reader<'_> {
 
     fn read(&self, items: Vec<Item>, schemas: &Schemas) -> Result<Files, Vec<Fault>> {
         let (mut files, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
-        for item in items {
-            let reading = match item.found {
-                None => Ok(None),
-                Some(Found::Link(_)) => Ok(Some(link(&item.path))),
-                Some(Found::File(blob)) => self.file(&item, blob, schemas).map(Some),
-            };
-            match reading {
-                Ok(reading) => files.push((item.path, reading.map(Arc::new))),
-                Err(fault) => faults.push(fault),
+        let mut items = items.into_iter();
+        loop {
+            let batch = self.batch(&mut items);
+            if batch.is_empty() {
+                break;
+            }
+            for (path, reading) in render_all(batch, self.context(schemas)) {
+                match reading {
+                    Ok(reading) => files.push((path, reading.map(Arc::new))),
+                    Err(fault) => faults.push(fault),
+                }
             }
         }
         if faults.is_empty() { Ok(files) } else { Err(shown(faults)) }
     }
 
-    fn file(&self, item: &Item, blob: BlobId, schemas: &Schemas) -> Result<Reading, Fault> {
-        let content = match &item.content {
-            Some(content) => Cow::Borrowed(content),
-            None => Cow::Owned(self.mirror.read(blob).map_err(|error| of_file(&item.path, &error))?),
-        };
-        let render::Rendered { mut objects, mut faults, unknown } =
-            render::file(&item.path, &content, self.context(schemas))?;
-        objects.shrink_to_fit();
-        faults.shrink_to_fit();
-        Ok(Reading { objects, faults, unknown })
+    /// The next files, as many as may be in memory at once. A mirror is one thread's, so they are read here.
+    fn batch(&self, items: &mut impl Iterator<Item = Item>) -> Vec<(Arc<str>, Loaded)> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for item in items {
+            let loaded = match (item.found, item.content) {
+                (None, _) => Loaded::Gone,
+                (Some(Found::Link(_)), _) => Loaded::Link,
+                (Some(Found::File(_)), Some(content)) => Loaded::Text(content),
+                (Some(Found::File(blob)), None) => match self.mirror.read(blob) {
+                    Ok(content) => Loaded::Text(content),
+                    Err(error) => Loaded::Unreadable(of_file(&item.path, &error)),
+                },
+            };
+            if let Loaded::Text(content) = &loaded {
+                bytes += content.len();
+            }
+            batch.push((item.path, loaded));
+            if bytes >= KEPT_BYTES_MAX {
+                break;
+            }
+        }
+        batch
     }
 
     fn context<'c>(&'c self, schemas: &'c Schemas) -> render::Context<'c> {
@@ -154,6 +186,36 @@ impl Reader<'_> {
         // One that is too large names nobody; that is no reason to refuse a commit.
         let text = file.and_then(|blob| self.mirror.read(blob).ok()).unwrap_or_default();
         Ok(Some((file, Codeowners::parse(&String::from_utf8_lossy(&text)))))
+    }
+}
+
+/// Reads files on all cores; nothing is shared but what is known of kinds, and the threads end before this does.
+fn render_all(batch: Vec<(Arc<str>, Loaded)>, context: render::Context<'_>) -> Vec<(Arc<str>, Outcome)> {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = batch.len().div_ceil(cores).max(SHARED_FILES_MIN);
+    let shares: Vec<Vec<_>> = thread::scope(|scope| {
+        let render =
+            |share: &[(Arc<str>, Loaded)]| share.iter().map(|(path, file)| file.render(path, context)).collect();
+        let threads: Vec<_> = batch.chunks(share).map(|share| scope.spawn(move || render(share))).collect();
+        // A panic in there is this thread's: the caller's task catches it.
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.collect()
+    });
+    batch.into_iter().map(|(path, _)| path).zip(shares.into_iter().flatten()).collect()
+}
+
+impl Loaded {
+    fn render(&self, path: &str, context: render::Context<'_>) -> Outcome {
+        let text = match self {
+            Self::Gone => return Ok(None),
+            Self::Link => return Ok(Some(link(path))),
+            Self::Unreadable(fault) => return Err(fault.clone()),
+            Self::Text(text) => text,
+        };
+        let render::Rendered { mut objects, mut faults, unknown } = render::file(path, text, context)?;
+        objects.shrink_to_fit();
+        faults.shrink_to_fit();
+        Ok(Some(Reading { objects, faults, unknown }))
     }
 }
 
