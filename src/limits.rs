@@ -35,10 +35,10 @@ pub const BLAME_WAIT_MAX: Duration = Duration::from_millis(500);
 pub const IDENTITY_RETRY: Duration = Duration::from_secs(5);
 
 /// Longest that one fetch of a source may take before its process is ended.
-pub const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
+pub const FETCH_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Longest first fetch of a source, which brings its whole history; it may not be silent for [`FETCH_TIME_MAX`].
-pub const CLONE_TIME_MAX: Duration = Duration::from_secs(600);
+pub const CLONE_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// Most bytes that one fetch may bring: a server that sends without end must not fill our disk.
 pub const PACK_BYTES_MAX: usize = 4 * 1024 * MIB;
@@ -47,7 +47,7 @@ pub const PACK_BYTES_MAX: usize = 4 * 1024 * MIB;
 pub const ANSWER_BYTES_MAX: u64 = 64 * KIB as u64;
 
 /// Longest wait after Git has failed again and again, before a refused write or the interval may ask it once more.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// Questions and changes that wait for the loop that follows Git; a full queue makes the asker wait within its deadline.
 pub const FOLLOW_QUEUE: usize = 256;
@@ -61,13 +61,13 @@ pub const FETCH_BUDGET_REFILL: Duration = Duration::from_secs(3);
 /// Shortest and default `interval` of a GitSource.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// See [`INTERVAL_MIN`].
-pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(60);
+pub const INTERVAL_DEFAULT: Duration = Duration::from_mins(1);
 
 /// Default `maxLag` of a GitSource: how far behind the head a deployer may still be rolling out.
-pub const MAX_LAG_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const MAX_LAG_DEFAULT: Duration = Duration::from_hours(24);
 
 /// How long a source's objects stay declared once its ref is gone (CONTRACT part 3, `releaseAfter`).
-pub const RELEASE_AFTER: Duration = Duration::from_secs(24 * 3600);
+pub const RELEASE_AFTER: Duration = Duration::from_hours(24);
 
 /// `precedence` of a DriftPolicy that names none: behind all that do, unless they say a higher number.
 pub const PRECEDENCE_DEFAULT: i64 = 1_000;
@@ -164,7 +164,7 @@ pub const RECORD_QUEUE: usize = 4_096;
 pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 
 /// Coarse time of a record id: equal refusals within it are one record (CONTRACT part 8).
-pub const RECORD_FOLD: Duration = Duration::from_secs(60);
+pub const RECORD_FOLD: Duration = Duration::from_mins(1);
 
 /// Records taken from the queue at once.
 pub const RECORD_BATCH: usize = 256;
@@ -191,7 +191,7 @@ pub const EVENT_PATCH_INTERVAL: Duration = Duration::from_secs(10);
 /// (`defaultSpamBurst`, `defaultSpamQPS` of `record/events_cache.go`).
 pub const EVENTS_PER_OBJECT: u32 = 25;
 /// See [`EVENTS_PER_OBJECT`].
-pub const EVENT_REFILL: Duration = Duration::from_secs(300);
+pub const EVENT_REFILL: Duration = Duration::from_mins(5);
 
 /// Objects whose Events are counted.
 pub const EVENT_OBJECTS_MAX: usize = 4_096;
@@ -213,7 +213,7 @@ pub const ROUNDS_MAX: usize = 3;
 
 /// How long a connection may stay without a request: longer than the API server's client keeps one idle (90 s, client-go), so
 /// that we are never the one who closes it under a request.
-pub const IDLE_TIME_MAX: Duration = Duration::from_secs(120);
+pub const IDLE_TIME_MAX: Duration = Duration::from_mins(2);
 
 /// Longest head of a request.
 pub const HEAD_BYTES_MAX: usize = 64 * KIB;
@@ -232,18 +232,18 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const READY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Life of our own authority and of the leaf it signs; each is renewed when a third of it is left.
-pub const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub const AUTHORITY_LIFE: Duration = Duration::from_hours(87600);
 /// See [`AUTHORITY_LIFE`].
-pub const LEAF_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const LEAF_LIFE: Duration = Duration::from_hours(2160);
 
 /// How long a new authority is only announced before it signs: every API server must know it by then.
-pub const AUTHORITY_OVERLAP: Duration = Duration::from_secs(24 * 3600);
+pub const AUTHORITY_OVERLAP: Duration = Duration::from_hours(24);
 
 /// How far back a new certificate begins: clocks differ.
-pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(3600);
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_hours(1);
 
 /// How often certificates are looked after. By wall clock: timers drift while a machine sleeps.
-pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(600);
+pub const CERTIFICATE_CHECK: Duration = Duration::from_mins(10);
 
 /// Longest part of a webhook's `matchCondition` that lists what is guarded. The API server refuses expressions of more than
 /// 100,000 code points (seen: some 4,100 namespaces of 20 characters), and `!(…)` and a separator come on top.
@@ -259,13 +259,13 @@ pub const OPENAPI_BYTES_MAX: usize = 32 * MIB;
 pub const OPENAPI_DOCUMENTS_MAX: usize = 512;
 
 /// How often the index of the API server's OpenAPI is read without a cause: an upgrade gives no sign of itself.
-pub const OPENAPI_INTERVAL: Duration = Duration::from_secs(300);
+pub const OPENAPI_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How long changes of the basis are gathered before the webhook configuration is rendered.
 pub const WEBHOOK_DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// Default of `--stand-down`: how long a configuration that somebody deleted or weakened stays so (CONTRACT part 10).
-pub const STAND_DOWN_DEFAULT: Duration = Duration::from_secs(15 * 60);
+pub const STAND_DOWN_DEFAULT: Duration = Duration::from_mins(15);
 
 /// First and longest wait before a failed call to the API server is made again.
 pub const API_RETRY_MIN: Duration = Duration::from_millis(500);

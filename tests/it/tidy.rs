@@ -164,7 +164,7 @@ fn no_test_file_is_forgotten() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks = ["todo!(", "unimplemented!(", "#[ignore"].map(|mark| mark.to_owned());
+    let marks = ["todo!(", "unimplemented!(", "#[ignore"].map(std::borrow::ToOwned::to_owned);
     let mut faults = Vec::new();
     for path in rust_files(&root().join("src")).into_iter().chain(rust_files(&root().join("tests"))) {
         let file = relative(&path);
