@@ -2,6 +2,12 @@
 //!
 //! Pure: no clock, no lock, no await, no file, no network. The webhooks, `landfast check`, the reconciler and the tests call
 //! the same function. It never prints a Secret's value.
+//!
+//! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
+//! lays beside it what the [`basis`] knows ([`policy`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] and
+//! [`removal`] say what it does to what is declared, before any policy; [`ruling`] (for deployers with [`deployer`]) says what
+//! follows, [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
+//! puts it in words, [`json`] and [`response`] on the wire.
 
 pub mod aim;
 pub mod basis;
