@@ -4,9 +4,9 @@
 //! looked at; what a write does beside them is [`undeclared`](crate::drift::undeclared)'s.
 
 use crate::drift::document::{At, Document, Value};
-use crate::drift::items::{Match, aligned, matches, segment};
+use crate::drift::items::{Identity, Match, aligned, matches, segment};
 use crate::drift::path::{FieldPath, Segment};
-use crate::drift::schema::{Default, Relation, SchemaRef, Schemas};
+use crate::drift::schema::{Default, SchemaRef, Schemas};
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot, Type};
 use crate::drift::value::{Answer, Members, equal};
@@ -159,7 +159,7 @@ pub(crate) struct Trail<'t> {
 /// One step down.
 pub(crate) enum Step<'t> {
     Field(&'t str),
-    Item { relation: Relation<'t>, position: usize, item: At<'t, 't> },
+    Item { identity: Identity<'t>, position: usize, item: At<'t, 't> },
 }
 
 impl Trail<'_> {
@@ -169,7 +169,7 @@ impl Trail<'_> {
         while let Some(trail) = next {
             segments.push(match trail.step {
                 Step::Field(name) => Segment::Field(name.into()),
-                Step::Item { relation, position, item } => segment(relation, position, item),
+                Step::Item { identity, position, item } => segment(identity, position, item),
             });
             next = trail.up;
         }
@@ -209,7 +209,7 @@ impl Walk {
             // A merged list without items declares nothing.
             (Form::List(..), Value::Array) if declared.is_leaf() => {}
             (Form::List(relation, item), Value::Array) => {
-                self.container(slot, Inside::List(relation, item), declared, live, trail);
+                self.container(slot, Inside::List(Identity { relation, item }), declared, live, trail);
             }
             // A declared null leaves a merged container alone, unless that is empty.
             (Form::Map(_) | Form::Deduced, Value::Null) if live.is_some_and(|live| is_filled(live, &Value::Object)) => {
@@ -247,7 +247,7 @@ impl Walk {
     fn within(&mut self, inside: Inside<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
         match inside {
             Inside::Map(fields) => self.members(fields, declared, live, trail),
-            Inside::List(relation, item) => self.items(relation, item, declared, live, trail),
+            Inside::List(identity) => self.items(identity, declared, live, trail),
         }
     }
 
@@ -280,22 +280,16 @@ impl Walk {
         }
     }
 
-    fn items(
-        &mut self,
-        relation: Relation<'_>,
-        item: Slot<'_>,
-        declared: At<'_, '_>,
-        live: At<'_, '_>,
-        up: &Trail<'_>,
-    ) {
-        let step = |position, item| Step::Item { relation, position, item };
-        if aligned(relation, declared, live) {
+    fn items(&mut self, identity: Identity<'_>, declared: At<'_, '_>, live: At<'_, '_>, up: &Trail<'_>) {
+        let Identity { item, .. } = identity;
+        let step = |position, item| Step::Item { identity, position, item };
+        if aligned(identity, declared, live) {
             for (position, (own, twin)) in declared.children().zip(live.children()).enumerate() {
                 self.value(item, own, Some(twin), &Trail { up: Some(up), step: step(position, own) });
             }
             return;
         }
-        let (matches, reordered) = matches(relation, declared, live);
+        let (matches, reordered) = matches(identity, declared, live);
         for (position, found) in matches.into_iter().enumerate() {
             match found {
                 Match::Missing(own) => {
@@ -339,7 +333,7 @@ impl Walk {
 #[derive(Clone, Copy)]
 enum Inside<'s> {
     Map(Fields<'s>),
-    List(Relation<'s>, Slot<'s>),
+    List(Identity<'s>),
 }
 
 /// Whether a container of that type stands here and is not empty.

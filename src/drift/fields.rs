@@ -2,6 +2,7 @@
 
 use crate::drift::compare::{Step, Trail, Typing, is_server_owned};
 use crate::drift::document::{At, Document, Value};
+use crate::drift::items::Identity;
 use crate::drift::path::FieldPath;
 use crate::drift::slot::{Fields, Form, Slot};
 
@@ -47,8 +48,9 @@ fn gather(slot: Slot<'_>, at: At<'_, '_>, trail: &Trail<'_>, found: &mut Vec<Fie
         (Form::Deduced, Value::Object) if !at.is_leaf() => Fields::Deduced,
         // A merged list without items declares nothing.
         (Form::List(relation, item), Value::Array) => {
+            let identity = Identity { relation, item };
             for (position, own) in at.children().enumerate() {
-                let step = Step::Item { relation, position, item: own };
+                let step = Step::Item { identity, position, item: own };
                 gather(item, own, &Trail { up: Some(trail), step }, found);
             }
             return;

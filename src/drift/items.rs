@@ -4,9 +4,16 @@ use rustc_hash::FxHashMap;
 
 use crate::drift::document::{At, Value};
 use crate::drift::path::{Scalar, Segment};
-use crate::drift::schema::{ListKey, Relation};
-use crate::drift::slot::is_zero;
+use crate::drift::schema::{ListKey, Relation, Zero};
+use crate::drift::slot::{Form, Slot, is_zero};
 use crate::drift::value::{canonical, equal};
+
+/// How the items of a list are told apart, and what an item is.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity<'s> {
+    pub(crate) relation: Relation<'s>,
+    pub(crate) item: Slot<'s>,
+}
 
 /// A declared item and what stands for it in the object.
 pub(crate) enum Match<'d, 'j, 'l, 'k> {
@@ -19,29 +26,31 @@ pub(crate) enum Match<'d, 'j, 'l, 'k> {
 }
 
 /// Whether both lists hold items of the same identities at the same positions. No allocation: the usual case.
-pub(crate) fn aligned(relation: Relation<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
+pub(crate) fn aligned(identity: Identity<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
     let (mut one, mut other) = (one.children(), other.children());
     loop {
         match (one.next(), other.next()) {
             (None, None) => return true,
-            (Some(one), Some(other)) if same_identity(relation, one, other) => {}
+            (Some(one), Some(other)) if same_identity(identity, one, other) => {}
             (Some(_) | None, _) => return false,
         }
     }
 }
 
-fn same_identity(relation: Relation<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
-    match relation {
+fn same_identity(identity: Identity<'_>, one: At<'_, '_>, other: At<'_, '_>) -> bool {
+    match identity.relation {
         Relation::Atomic => false,
         Relation::Set => equal(one, other),
-        Relation::Keyed(keys) => keys.iter().all(|key| match (value_of(key, one), value_of(key, other)) {
-            (KeyValue::Given(one), KeyValue::Given(other)) => equal(one, other),
-            (KeyValue::Given(given), KeyValue::Default(default))
-            | (KeyValue::Default(default), KeyValue::Given(given)) => is_text(given, default),
-            (KeyValue::Default(_), KeyValue::Default(_)) => true,
-            // An item without any key cannot be told apart by position alone.
-            (KeyValue::Absent, _) | (_, KeyValue::Absent) => false,
-        }),
+        Relation::Keyed(keys) => {
+            keys.iter().all(|key| match (identity.value_of(key, one), identity.value_of(key, other)) {
+                (KeyValue::Given(one), KeyValue::Given(other)) => equal(one, other),
+                (KeyValue::Given(given), KeyValue::Default(default))
+                | (KeyValue::Default(default), KeyValue::Given(given)) => is_text(given, default),
+                (KeyValue::Default(_), KeyValue::Default(_)) => true,
+                // An item without any key cannot be told apart by position alone.
+                (KeyValue::Absent, _) | (_, KeyValue::Absent) => false,
+            })
+        }
     }
 }
 
@@ -54,14 +63,25 @@ enum KeyValue<'s, 'd, 'j> {
     Absent,
 }
 
-fn value_of<'s, 'd, 'j>(key: &'s ListKey, item: At<'d, 'j>) -> KeyValue<'s, 'd, 'j> {
-    let given = item.get(&key.name).filter(|given| !given.is_null());
-    match (given, &key.default) {
-        // An empty string is what the server fills as if it were not there.
-        (Some(given), Some(default)) if is_zero(given) => KeyValue::Default(default),
-        (Some(given), _) => KeyValue::Given(given),
-        (None, Some(default)) => KeyValue::Default(default),
-        (None, None) => KeyValue::Absent,
+impl<'s> Identity<'s> {
+    fn value_of<'d, 'j>(self, key: &'s ListKey, item: At<'d, 'j>) -> KeyValue<'s, 'd, 'j> {
+        let given = item.get(&key.name).filter(|given| !given.is_null());
+        match (given, &key.default) {
+            (Some(given), Some(default)) if is_zero(given) && self.drops(&key.name) => KeyValue::Default(default),
+            (Some(given), _) => KeyValue::Given(given),
+            (None, Some(default)) => KeyValue::Default(default),
+            (None, None) => KeyValue::Absent,
+        }
+    }
+
+    /// Whether the server takes a key's zero value for absent, so that the default stands in for it.
+    fn drops(self, name: &str) -> bool {
+        match self.item.form() {
+            Form::Map(fields) | Form::WholeMap(fields) => {
+                fields.slot(name).is_some_and(|slot| slot.zero == Zero::Absent)
+            }
+            Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::Deduced => false,
+        }
     }
 }
 
@@ -78,8 +98,8 @@ fn is_text(at: At<'_, '_>, json: &str) -> bool {
 }
 
 /// An item's identity as text: equal for equal identities, and only for them.
-pub(crate) fn identity(relation: Relation<'_>, item: At<'_, '_>) -> String {
-    let Relation::Keyed(keys) = relation else {
+pub(crate) fn identity_of(identity: Identity<'_>, item: At<'_, '_>) -> String {
+    let Relation::Keyed(keys) = identity.relation else {
         return canonical(item);
     };
     if !matches!(item.value(), Value::Object) {
@@ -87,7 +107,7 @@ pub(crate) fn identity(relation: Relation<'_>, item: At<'_, '_>) -> String {
     }
     let mut text = String::new();
     for key in keys {
-        match value_of(key, item) {
+        match identity.value_of(key, item) {
             KeyValue::Given(given) => text.push_str(&canonical(given)),
             KeyValue::Default(default) => text.push_str(default),
             KeyValue::Absent => {}
@@ -102,10 +122,10 @@ pub(crate) fn identity(relation: Relation<'_>, item: At<'_, '_>) -> String {
 pub(crate) type ByIdentity<'d, 'j> = FxHashMap<String, Vec<(usize, At<'d, 'j>)>>;
 
 /// Sorts a list's items by identity.
-pub(crate) fn by_identity<'d, 'j>(relation: Relation<'_>, list: At<'d, 'j>) -> ByIdentity<'d, 'j> {
+pub(crate) fn by_identity<'d, 'j>(identity: Identity<'_>, list: At<'d, 'j>) -> ByIdentity<'d, 'j> {
     let mut found = ByIdentity::default();
     for (position, item) in list.children().enumerate() {
-        found.entry(identity(relation, item)).or_default().push((position, item));
+        found.entry(identity_of(identity, item)).or_default().push((position, item));
     }
     found
 }
@@ -113,21 +133,21 @@ pub(crate) fn by_identity<'d, 'j>(relation: Relation<'_>, list: At<'d, 'j>) -> B
 /// Each declared item with what stands for it, in declared order, and the identities in the order of either side where the
 /// object has them in another.
 pub(crate) fn matches<'d, 'j, 'l, 'k>(
-    relation: Relation<'_>,
+    identity: Identity<'_>,
     declared: At<'d, 'j>,
     live: At<'l, 'k>,
 ) -> (Vec<Match<'d, 'j, 'l, 'k>>, Option<Reordered>) {
-    let lives = by_identity(relation, live);
-    let declareds = by_identity(relation, declared);
+    let lives = by_identity(identity, live);
+    let declareds = by_identity(identity, declared);
     let mut met: FxHashMap<String, usize> = FxHashMap::default();
     let mut found = Vec::new();
     let mut pairs = Vec::new();
     for item in declared.children() {
-        let identity = identity(relation, item);
-        let twins = lives.get(&identity).map(Vec::as_slice).unwrap_or_default();
-        let occurrence = met.entry(identity.clone()).or_default();
+        let own = identity_of(identity, item);
+        let twins = lives.get(&own).map(Vec::as_slice).unwrap_or_default();
+        let occurrence = met.entry(own.clone()).or_default();
         *occurrence += 1;
-        let wanted = declareds.get(&identity).map_or(1, Vec::len);
+        let wanted = declareds.get(&own).map_or(1, Vec::len);
         if twins.is_empty() {
             found.push(Match::Missing(item));
         } else if twins.len() == wanted {
@@ -141,9 +161,9 @@ pub(crate) fn matches<'d, 'j, 'l, 'k>(
     if pairs.is_sorted_by_key(|(position, ..)| *position) {
         return (found, None);
     }
-    let wanted = pairs.iter().map(|(_, item, _)| label(relation, *item)).collect::<Vec<_>>();
+    let wanted = pairs.iter().map(|(_, item, _)| label(identity, *item)).collect::<Vec<_>>();
     pairs.sort_by_key(|(position, ..)| *position);
-    let standing = pairs.iter().map(|(_, item, _)| label(relation, *item)).collect::<Vec<_>>();
+    let standing = pairs.iter().map(|(_, item, _)| label(identity, *item)).collect::<Vec<_>>();
     (found, Some(Reordered { declared: array(&wanted), live: array(&standing) }))
 }
 
@@ -158,11 +178,11 @@ fn array(items: &[String]) -> String {
 }
 
 /// What a person calls an item: its key, its keys as an object, or itself.
-fn label(relation: Relation<'_>, item: At<'_, '_>) -> String {
-    let Relation::Keyed(keys) = relation else {
+fn label(identity: Identity<'_>, item: At<'_, '_>) -> String {
+    let Relation::Keyed(keys) = identity.relation else {
         return item.to_json();
     };
-    let named = keys.iter().filter_map(|key| match value_of(key, item) {
+    let named = keys.iter().filter_map(|key| match identity.value_of(key, item) {
         KeyValue::Given(given) => Some((&key.name, given.to_json())),
         KeyValue::Default(default) => Some((&key.name, default.to_owned())),
         KeyValue::Absent => None,
@@ -178,13 +198,13 @@ fn label(relation: Relation<'_>, item: At<'_, '_>) -> String {
 }
 
 /// How a path names an item: by its keys or itself; by its position where it has no identity.
-pub(crate) fn segment(relation: Relation<'_>, position: usize, item: At<'_, '_>) -> Segment {
-    match relation {
+pub(crate) fn segment(identity: Identity<'_>, position: usize, item: At<'_, '_>) -> Segment {
+    match identity.relation {
         Relation::Atomic => Segment::Index(position),
         Relation::Set => scalar(item).map_or(Segment::Index(position), Segment::Item),
         Relation::Keyed(keys) => {
             let named = keys.iter().filter_map(|key| {
-                let scalar = match value_of(key, item) {
+                let scalar = match identity.value_of(key, item) {
                     KeyValue::Given(given) => scalar(given),
                     KeyValue::Default(default) => serde_json::from_str(default).ok().as_ref().and_then(scalar_of),
                     KeyValue::Absent => None,

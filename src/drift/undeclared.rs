@@ -5,9 +5,8 @@ use rustc_hash::FxHashMap;
 
 use crate::drift::compare::{Step, Trail, Typing, is_server_owned};
 use crate::drift::document::{At, Document, Value};
-use crate::drift::items::{by_identity, identity};
+use crate::drift::items::{Identity, by_identity, identity_of};
 use crate::drift::path::FieldPath;
-use crate::drift::schema::Relation;
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot};
 use crate::drift::value::{Answer, Members};
@@ -126,7 +125,7 @@ impl Walk {
                 self.members(Fields::Deduced, sides, trail);
             }
             Form::List(relation, item) if sides.all(&Value::Array) && !sides.is_empty_change() => {
-                self.items(relation, item, sides, trail);
+                self.items(Identity { relation, item }, sides, trail);
             }
             _ if sides.declared.is_some() => {}
             _ => match same(slot, sides.before, sides.after) {
@@ -155,29 +154,33 @@ impl Walk {
         });
     }
 
-    fn items(&mut self, relation: Relation<'_>, item: Slot<'_>, sides: Sides<'_, '_>, up: &Trail<'_>) {
-        let declareds = sides.declared.map(|list| by_identity(relation, list)).unwrap_or_default();
-        let befores = sides.before.map(|list| by_identity(relation, list)).unwrap_or_default();
+    fn items(&mut self, identity: Identity<'_>, sides: Sides<'_, '_>, up: &Trail<'_>) {
+        let declareds = sides.declared.map(|list| by_identity(identity, list)).unwrap_or_default();
+        let befores = sides.before.map(|list| by_identity(identity, list)).unwrap_or_default();
         let mut met = FxHashMap::<String, usize>::default();
         for (position, after) in sides.after.into_iter().flat_map(At::children).enumerate() {
-            let identity = identity(relation, after);
-            let nth = met.entry(identity.clone()).or_default();
-            let before = befores.get(&identity).and_then(|all| all.get(*nth)).map(|(_, at)| *at);
-            let declared = declareds.get(&identity).and_then(|all| all.get(*nth)).map(|(_, at)| *at);
+            let own = identity_of(identity, after);
+            let nth = met.entry(own.clone()).or_default();
+            let before = befores.get(&own).and_then(|all| all.get(*nth)).map(|(_, at)| *at);
+            let declared = declareds.get(&own).and_then(|all| all.get(*nth)).map(|(_, at)| *at);
             *nth += 1;
             let sides = Sides { declared, before, after: Some(after) };
-            self.item(item, sides, &Trail { up: Some(up), step: Step::Item { relation, position, item: after } });
+            self.item(
+                identity.item,
+                sides,
+                &Trail { up: Some(up), step: Step::Item { identity, position, item: after } },
+            );
         }
         for (position, before) in sides.before.into_iter().flat_map(At::children).enumerate() {
-            let identity = identity(relation, before);
-            let is_declared = declareds.contains_key(&identity);
+            let own = identity_of(identity, before);
+            let is_declared = declareds.contains_key(&own);
             // Each one after stands for one before; what is left over has gone.
-            let left = met.entry(identity).or_default();
+            let left = met.entry(own).or_default();
             if *left > 0 {
                 *left -= 1;
             } else if !is_declared {
                 let sides = Sides { declared: None, before: Some(before), after: None };
-                self.report(sides, &Trail { up: Some(up), step: Step::Item { relation, position, item: before } });
+                self.report(sides, &Trail { up: Some(up), step: Step::Item { identity, position, item: before } });
             }
         }
     }
