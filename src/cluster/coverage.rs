@@ -4,7 +4,9 @@
 //! nothing that no policy could deny.
 
 use std::collections::btree_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::schema::KindInfo;
@@ -52,8 +54,9 @@ impl Coverage {
     /// Reads what a basis needs.
     pub(crate) fn of(basis: &Basis) -> Self {
         let mut coverage = Self { resources: Self::always() };
-        let mut versions: HashMap<(&str, &str), BTreeMap<&str, usize>> = HashMap::new();
-        let mut cells = Cells { policy: &basis.policy, known: HashMap::new() };
+        let mut versions: FxHashMap<(&str, &str), BTreeMap<&str, usize>> = FxHashMap::default();
+        let mut cells = Cells { policy: &basis.policy, known: FxHashMap::default() };
+        let mut seen = FxHashSet::default();
         for (key, entry) in &basis.index.objects {
             if never(key) {
                 continue;
@@ -64,7 +67,11 @@ impl Coverage {
                 Some(head) => *count.entry(&head.version).or_default() += 1,
                 None => continue,
             }
-            coverage.guard(info, key, &entry.source, &mut cells);
+            // A policy sees source, kind and place only, and many objects share them.
+            let place = if info.namespaced { key.namespace() } else { key.name() };
+            if seen.insert((&*entry.source.0, key.group(), key.kind(), place)) {
+                coverage.guard(info, key, &entry.source, &mut cells);
+            }
         }
         for ((group, kind), counts) in versions {
             if let Some(info) = basis.schemas.kind(group, kind) {
@@ -154,7 +161,7 @@ fn never(key: &ObjectKey) -> bool {
 /// Whether silence means no, remembered: a policy matches by source, kind and namespace, not by name.
 struct Cells<'b> {
     policy: &'b Policy,
-    known: HashMap<String, bool>,
+    known: FxHashMap<String, bool>,
 }
 
 impl Cells<'_> {
