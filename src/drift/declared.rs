@@ -79,6 +79,9 @@ pub struct Lines(Box<[u8]>);
 
 impl Lines {
     /// Packs the lines of all nodes, in document order.
+    ///
+    /// # Panics
+    /// Never: seven bits fit a byte.
     pub fn pack(lines: impl IntoIterator<Item = u32>) -> Self {
         let mut bytes = Vec::new();
         let mut before = 0_i64;

@@ -1,8 +1,8 @@
 //! What becomes of deletes: of an object, of many, of what holds declared objects, and by way of an owner?
 
 use crate::gate::{Case, DEPLOYMENT, WIDGETS, gate};
-use crate::testbed::control_plane;
 use crate::testbed::user::User;
+use crate::testbed::{control_plane, eventually};
 
 const SETTINGS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n  namespace: $NAMESPACE\n  \
                         labels:\n    part: declared\ndata:\n  key: value\n";
@@ -21,6 +21,28 @@ fn deleting_what_git_declares_is_denied() {
         case.kubectl(User::Alice, verb).fails_with(&["denied the request", &what, "object.yaml"]);
     }
     case.kubectl(User::Alice, &["get", "configmap", "settings"]).succeeds();
+}
+
+#[test]
+fn replacing_by_force_is_a_delete() {
+    let case = Case::new("deny");
+    case.declare_and_create(SETTINGS);
+    case.feed(User::Alice, &["replace", "--force", "-f", "-"], SETTINGS).fails_with(&["may not be deleted"]);
+    case.kubectl(User::Alice, &["get", "configmap", "settings"]).succeeds();
+}
+
+#[test]
+fn in_an_emergency_landfast_is_not_asked_and_a_terminating_namespace_empties() {
+    let case = Case::new("deny");
+    case.declare_and_create(SETTINGS);
+    let emergency = ["--as=root", "--as-group=system:masters", "--as-group=landfast:emergency"];
+    let delete = ["delete", "namespace", &case.namespace, "--wait=false"];
+    case.kubectl(User::Admin, &delete).fails_with(&["denied the request"]);
+    case.kubectl(User::Admin, &[&delete[..], &emergency].concat()).succeeds();
+    eventually("the controllers to empty the namespace", || {
+        let answer = control_plane().kubectl(User::Admin, &["get", "namespace", &case.namespace]);
+        answer.stderr.contains("NotFound").then_some(())
+    });
 }
 
 #[test]

@@ -9,11 +9,11 @@ use std::thread;
 
 use serde_json::Value;
 
+use crate::testbed::control_plane;
 use crate::testbed::kubectl::Output;
 use crate::testbed::landfast::Landfast;
 use crate::testbed::repository::Repository;
 use crate::testbed::user::User;
-use crate::testbed::{control_plane, eventually};
 
 /// A kind of our own: known to the cluster only.
 pub const WIDGETS: &str = include_str!("../data/widgets-crd.yaml");
@@ -29,6 +29,9 @@ const POLICIES: &str = include_str!("../data/policies.yaml");
 
 /// One object of each kind that tests declare, so that the webhook's rules name them from the start.
 const MARKERS: &str = include_str!("../data/markers.yaml");
+
+/// Who owns which file; most are nobody's.
+const OWNERS: &str = "owned.yaml  @shop/backend @shop/oncall\n";
 
 /// The shared landfast and its repository.
 pub struct Gate {
@@ -53,7 +56,7 @@ impl Gate {
         plane.kubectl(User::Admin, &["wait", "--for=condition=Established", "crd/widgets.example.com"]).succeeds();
         plane.kubectl(User::Admin, &["create", "namespace", "deny-marker"]).succeeds();
         let repository = Repository::new();
-        let first = repository.commit(&[("markers.yaml", MARKERS)], "Declare the markers");
+        let first = repository.commit(&[("markers.yaml", MARKERS), ("CODEOWNERS", OWNERS)], "Declare the markers");
         let fragile = Repository::new();
         let sources = [
             // The older one, so that it keeps what it declares; both scopes hold this namespace.
@@ -62,7 +65,7 @@ impl Gate {
         ];
         let landfast = Landfast::start(plane, &format!("{}{POLICIES}", sources.concat()));
         // The API server honours a new webhook configuration a moment after it was written.
-        eventually("the API server to ask landfast", || {
+        landfast.eventually("the API server to ask landfast", || {
             // Its kind is the last that landfast learns of.
             let drifting = MARKERS.replace("size: 1", "size: 2");
             let answer = plane.kubectl_with_input(
@@ -88,7 +91,7 @@ impl Gate {
     }
 
     fn await_in_force(&self, commit: &str) {
-        eventually("the commit to be in force", || {
+        self.landfast.eventually("the commit to be in force", || {
             let revision = self.landfast.revision("cases")?;
             let commits = self.commits.lock().expect("no holder of this lock panics");
             let place = |id: &str| commits.iter().position(|known| known == id);

@@ -2,7 +2,6 @@
 
 use crate::gate::{DEPLOYMENT, source};
 use crate::testbed::control_plane::ControlPlane;
-use crate::testbed::eventually;
 use crate::testbed::kubectl::Output;
 use crate::testbed::landfast::Landfast;
 use crate::testbed::repository::Repository;
@@ -35,7 +34,7 @@ impl Shop {
         let configuration = source("shop", &repository, "1h", "[shop]") + POLICY;
         let landfast = Landfast::start(&plane, &configuration);
         let shop = Self { plane, repository, landfast };
-        eventually("the API server to ask landfast", || (shop.rehearse(9).code != 0).then_some(()));
+        shop.landfast.eventually("the API server to ask landfast", || (shop.rehearse(9).code != 0).then_some(()));
         shop
     }
 

@@ -54,6 +54,37 @@ fn every_verb_of_an_update_gets_the_same_denial() {
 }
 
 #[test]
+fn kubectl_shows_the_whole_denial() {
+    let case = Case::new("deny");
+    let commit = case.declare("owned.yaml", DEPLOYMENT);
+    case.feed(User::Alice, &["create", "-f", "-"], DEPLOYMENT).succeeds();
+    let answer = case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"]).fails_with(&[]);
+    let (before, after) = answer.stderr.split_once("(Ann Author, ").unwrap();
+    let (date, after) = after.split_at("2026-11-22".len());
+    assert!(date.split('-').all(|part| part.parse::<u16>().is_ok()), "{answer:#?}");
+    let expected = format!(
+        "Error from server (Forbidden): admission webhook \"observe.landfast.dev\" denied the request: \
+         Deployment {namespace}/web differs from Git in 1 field\n  \
+         spec.replicas: 3 in Git, 5 in this write\n  \
+         declared by {namespace}/owned.yaml:9 at {} (Ann Author, DATE), owned by @shop/backend, @shop/oncall\n\
+         hint: change that file\n",
+        &commit[..7],
+        namespace = case.namespace,
+    );
+    assert_eq!(format!("{before}(Ann Author, DATE{after}"), expected);
+}
+
+#[test]
+fn what_git_says_may_be_applied_by_anybody_at_any_time() {
+    let case = Case::new("deny");
+    case.declare("web.yaml", DEPLOYMENT);
+    for user in [User::Alice, User::Bob, User::ArgoCd, User::Operator] {
+        case.feed(user, &["apply", "-f", "-"], DEPLOYMENT).succeeds();
+        case.feed(user, &["apply", "--server-side", "--force-conflicts", "-f", "-"], DEPLOYMENT).succeeds();
+    }
+}
+
+#[test]
 fn an_administrator_is_held_like_everybody() {
     let case = Case::new("deny");
     case.declare_and_create(DEPLOYMENT);

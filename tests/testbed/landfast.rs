@@ -16,10 +16,13 @@ use crate::testbed::control_plane::{ControlPlane, free_port};
 use crate::testbed::process::Process;
 use crate::testbed::scratch::Scratch;
 use crate::testbed::user::User;
-use crate::testbed::{eventually, metrics};
+use crate::testbed::{PATIENCE, eventually, metrics, patiently};
 
 /// The binary under test; the testbed's own program, which starts none, is built without it.
 const BINARY: Option<&str> = option_env!("CARGO_BIN_EXE_landfast");
+
+/// Lines of the log that a failure shows.
+const LOG_LINES_SHOWN: usize = 15;
 
 /// Longest wait for one answer of the status listener.
 const STATUS_PATIENCE: Duration = Duration::from_secs(10);
@@ -76,6 +79,17 @@ impl Landfast {
     /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         self.process.take().expect("it is running").kill();
+    }
+
+    /// Looks until `look` finds something, and panics with the end of our log when it has not in time.
+    #[track_caller]
+    pub fn eventually<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        patiently(look).unwrap_or_else(|| {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let end = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+            panic!("waited {PATIENCE:?} for {what}; the end of the log of landfast:\n{end}")
+        })
     }
 
     /// Returns its state folder.

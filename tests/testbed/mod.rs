@@ -39,13 +39,19 @@ pub fn control_plane() -> &'static ControlPlane {
 }
 
 /// Looks until `look` finds something, and panics with `what` when it has not within [`PATIENCE`].
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+#[track_caller]
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    patiently(look).unwrap_or_else(|| panic!("waited {PATIENCE:?} for {what}"))
+}
+
+/// Looks until `look` finds something, for [`PATIENCE`].
+pub fn patiently<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let started = Instant::now();
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || started.elapsed() > PATIENCE {
             return found;
         }
-        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         thread::sleep(LOOK_EVERY);
     }
 }
