@@ -169,8 +169,9 @@ impl OpenApi {
             };
             match event {
                 Event::Shutdown => return,
-                Event::Wanted => self.due.push_front(Instant::now()),
-                Event::Definition => self.due = AFTER_CRD.into_iter().map(|after| Instant::now() + after).collect(),
+                // Later too: what is wanted may belong to a CRD that was there a moment before us.
+                Event::Wanted => self.due = [Duration::ZERO].into_iter().chain(AFTER_CRD).map(from_now).collect(),
+                Event::Definition => self.due = AFTER_CRD.into_iter().map(from_now).collect(),
                 Event::Due => {
                     self.due.pop_front();
                     self.look().await;
@@ -312,6 +313,10 @@ async fn lay_over(
 
 fn parse<'d, T: Deserialize<'d>>(path: &str, document: &'d [u8]) -> Result<T, OpenApiError> {
     serde_json::from_slice(document).map_err(|source| OpenApiError::Malformed { path: path.to_owned(), source })
+}
+
+fn from_now(wait: Duration) -> Instant {
+    Instant::now() + wait
 }
 
 /// Waits for a change of a CRD whose group is wanted. Its name is `<plural>.<group>`.
