@@ -4,11 +4,13 @@
 //! as one line to standard output, after any number of lines that only say that bytes still arrive. The process ends by
 //! itself when its parent does, because its standard input closes.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, RemoteCallbacks, Repository};
@@ -147,19 +149,31 @@ fn no_such_reference(order: &Order) -> FetchError {
     FetchError::NoSuchReference { remote: redact::url(&order.url), reference: order.wanted.name() }
 }
 
-/// Says that bytes arrive, and stops at [`limits::PACK_BYTES_MAX`]. No credentials but those in the URL are ever offered.
+/// Says that the remote works or bytes arrive, and stops at [`limits::PACK_BYTES_MAX`]. No credentials but those in the URL are
+/// ever offered.
 fn callbacks() -> RemoteCallbacks<'static> {
     let mut callbacks = RemoteCallbacks::new();
-    let mut said = Instant::now();
+    let alive = Rc::new(Cell::new(Instant::now()));
+    let counting = Rc::clone(&alive);
     callbacks.transfer_progress(move |progress| {
-        if said.elapsed() >= PROGRESS_EVERY {
-            said = Instant::now();
-            // A parent that hears no more has ended, and then so do we.
-            let _ = writeln!(io::stdout());
-        }
+        say(&alive);
         progress.received_bytes() <= limits::PACK_BYTES_MAX
     });
+    // A large repository is counted and packed long before its first byte comes.
+    callbacks.sideband_progress(move |_| {
+        say(&counting);
+        true
+    });
     callbacks
+}
+
+/// Says that there is progress, at most once a [`PROGRESS_EVERY`].
+fn say(said: &Cell<Instant>) {
+    if said.get().elapsed() >= PROGRESS_EVERY {
+        said.set(Instant::now());
+        // A parent that hears no more has ended, and then so do we.
+        let _ = writeln!(io::stdout());
+    }
 }
 
 /// Opens the mirror, makes it where there is none, and makes it anew where it cannot be read.
