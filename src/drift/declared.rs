@@ -79,9 +79,6 @@ pub struct Lines(Box<[u8]>);
 
 impl Lines {
     /// Packs the lines of all nodes, in document order.
-    ///
-    /// # Panics
-    /// Never: seven bits fit a byte.
     pub fn pack(lines: impl IntoIterator<Item = u32>) -> Self {
         let mut bytes = Vec::new();
         let mut before = 0_i64;
@@ -91,7 +88,7 @@ impl Lines {
             // Zigzag, then seven bits a byte: most lines differ by 0 or 1 from the one before.
             let mut rest = (difference.cast_unsigned() << 1) ^ (difference >> 63).cast_unsigned();
             loop {
-                let low = u8::try_from(rest & 0x7f).expect("seven bits fit a byte");
+                let [low, ..] = (rest & 0x7f).to_le_bytes();
                 rest >>= 7;
                 bytes.push(if rest == 0 { low } else { low | 0x80 });
                 if rest == 0 {
