@@ -191,7 +191,11 @@ impl Walk {
 
     /// Compares as one value.
     fn leaf(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
-        let kind = match same(slot, Some(declared), live) {
+        self.settle(same(slot, Some(declared), live), declared, live, trail);
+    }
+
+    fn settle(&mut self, answer: Answer, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
+        let kind = match answer {
             Answer::Same => return,
             Answer::Unknown => Kind::Unknown,
             Answer::Differs if live.is_none() => Kind::Missing,
@@ -241,7 +245,13 @@ impl Walk {
                 return self.within(inside, declared, default, trail);
             }
         }
-        self.leaf(slot, declared, live, trail);
+        match inside {
+            // Of an object that is not there, only what is declared within it counts.
+            Inside::Map(fields) if slot.present(live).is_none() && !declared.is_leaf() => {
+                self.settle(without(fields, declared), declared, live, trail);
+            }
+            Inside::Map(_) | Inside::List(_) => self.leaf(slot, declared, live, trail),
+        }
     }
 
     fn within(&mut self, inside: Inside<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
@@ -327,6 +337,21 @@ impl Walk {
             self.found.push(Difference { path, kind, declared, live, node: child.index() });
         }
     }
+}
+
+/// Whether what an object declares is the same as nothing at all.
+fn without(fields: Fields<'_>, declared: At<'_, '_>) -> Answer {
+    declared.children().fold(Answer::Same, |found, child| {
+        found.and(|| match (fields.slot(child.key()), child.value()) {
+            (None, _) => Answer::Same,
+            (Some(slot), Value::Object) if !child.is_leaf() && slot.default == Default::None => match slot.form() {
+                Form::Map(fields) => without(fields, child),
+                Form::Deduced => without(Fields::Deduced, child),
+                Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) => same(slot, Some(child), None),
+            },
+            (Some(slot), _) => same(slot, Some(child), None),
+        })
+    })
 }
 
 /// What a container holds.

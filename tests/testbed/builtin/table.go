@@ -162,7 +162,7 @@ func (w *walk) members(s *schema, goType reflect.Type, path string) string {
 		}
 		text := fmt.Sprintf(`%q:[%d,%q`, name, w.of(s.Properties[name], f.typ, join(path, name), ""), f.zero())
 		switch value, ok := w.defaults[path][name]; {
-		case ok && value.depends:
+		case ok && value.depends, gated(goType, f):
 			text += `,"depends"`
 		case ok && value.json != "":
 			text += `,"is",` + value.json
