@@ -306,7 +306,8 @@ mod tests {
 
     #[test]
     fn a_few_changed_values_take_few_bytes() {
-        let newer = Vec::from_iter((0..200).map(|n| format!(r#"{{"name":"item-{n}","value":{n}}}"#))).concat();
+        let items: Vec<_> = (0..200).map(|n| format!(r#"{{"name":"item-{n}","value":{n}}}"#)).collect();
+        let newer = items.concat();
         let older = newer.replace("item-20\"", "item-2x\"").replace("item-150\"", "another\"");
         let packed = Packed::pack(older.as_bytes(), newer.as_bytes());
         assert_eq!(packed.unpack(newer.as_bytes()), older.as_bytes());
