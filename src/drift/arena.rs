@@ -3,7 +3,9 @@
 //! It knows nothing of where a schema comes from; [`builtin`](crate::drift::builtin), [`openapi`](crate::drift::openapi) and
 //! [`crd`](crate::drift::crd) fill it.
 
-use rustc_hash::FxHashMap;
+use std::hash::BuildHasher as _;
+
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::drift::shape::{ListKey, Meaning, Zero};
 
@@ -36,6 +38,9 @@ pub(crate) struct MapType {
     pub(crate) open: bool,
     /// Sorted by name.
     members: Box<[(Box<str>, Member)]>,
+    /// Where each name stands in `members`, sorted by the name's hash: a search compares numbers that lie together, and one
+    /// name at its end.
+    places: Box<[(u32, u32)]>,
     /// What a member is that is not named.
     pub(crate) any: Option<Member>,
 }
@@ -68,17 +73,27 @@ impl Member {
 impl MapType {
     pub(crate) fn new(mut members: Vec<(Box<str>, Member)>, atomic: bool, open: bool, any: Option<Member>) -> Self {
         members.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { atomic, open, members: members.into(), any }
+        let mut places: Vec<_> = (0_u32..).zip(&members).map(|(place, (name, _))| (hashed(name), place)).collect();
+        places.sort_unstable();
+        Self { atomic, open, members: members.into(), places: places.into(), any }
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Member> {
-        let at = self.members.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
-        Some(&self.members[at].1)
+        let hash = hashed(name);
+        let first = self.places.partition_point(|(own, _)| *own < hash);
+        let places = self.places[first..].iter().take_while(|(own, _)| *own == hash);
+        let mut candidates = places.filter_map(|(_, place)| self.members.get(*place as usize));
+        candidates.find(|(own, _)| **own == *name).map(|(_, member)| member)
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &Member)> {
         self.members.iter().map(|(name, member)| (&**name, member))
     }
+}
+
+/// The high half of the name's hash: FxHash leaves the low one weak.
+fn hashed(name: &str) -> u32 {
+    u32::try_from(FxBuildHasher.hash_one(name) >> 32).expect("half of 64 bits fit 32")
 }
 
 /// The types of one source of schemas.

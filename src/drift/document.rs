@@ -143,6 +143,19 @@ impl<'d, 'j> At<'d, 'j> {
         matches!(self.value(), Value::Object).then(|| self.children().filter(|child| child.key() == name).last())?
     }
 
+    /// Whether the same stands there, member by member in the same order. A difference here may still mean the same.
+    pub(crate) fn is_identical(self, other: At<'_, '_>) -> bool {
+        let within = |at: At<'_, '_>| at.node().end as usize - at.index;
+        let length = within(self);
+        length == within(other)
+            && self.value() == other.value()
+            && (1..length).all(|step| {
+                let (own, its) = (&self.document.nodes[self.index + step], &other.document.nodes[other.index + step]);
+                let ends = (own.end as usize - self.index, its.end as usize - other.index);
+                ends.0 == ends.1 && own.value == its.value && own.key == its.key
+            })
+    }
+
     /// The string here, if it is one.
     pub fn as_str(self) -> Option<&'d str> {
         match self.value() {

@@ -63,7 +63,7 @@ struct Sides<'d, 'j> {
 }
 
 impl<'d, 'j> Sides<'d, 'j> {
-    /// Calls back for each member that stands before or after: those from before first.
+    /// Calls back for each member that stands before or after, and may have changed: those from before first.
     fn each(self, mut visit: impl FnMut(&'d str, Sides<'d, 'j>)) {
         let none = || None;
         let members = |at: Option<At<'d, 'j>>| at.map(Members::of);
@@ -71,14 +71,12 @@ impl<'d, 'j> Sides<'d, 'j> {
             (members(self.declared), members(self.before), members(self.after));
         for before in self.before.into_iter().flat_map(At::children) {
             let name = before.key();
-            visit(
-                name,
-                Sides {
-                    declared: declareds.as_mut().map_or_else(none, |members| members.find(name)),
-                    before: Some(before),
-                    after: afters.as_mut().map_or_else(none, |members| members.find(name)),
-                },
-            );
+            let after = afters.as_mut().map_or_else(none, |members| members.find(name));
+            if after.is_some_and(|after| before.is_identical(after)) {
+                continue; // most of an object, in most writes
+            }
+            let declared = declareds.as_mut().map_or_else(none, |members| members.find(name));
+            visit(name, Sides { declared, before: Some(before), after });
         }
         for after in self.after.into_iter().flat_map(At::children) {
             let name = after.key();
