@@ -287,7 +287,7 @@ pub struct GrantMatch {
 
 impl std::fmt::Debug for Url {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&crate::config::values::without_password(&self.text))
+        f.write_str(&crate::config::printable_url(&self.text))
     }
 }
 

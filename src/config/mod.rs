@@ -11,7 +11,7 @@ mod resolve;
 mod unbuilt;
 mod values;
 
-pub use crate::config::values::duration;
+pub use crate::config::values::{duration, printable_url};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct Settings {
 pub struct SourceSettings {
     /// Its name.
     pub id: SourceId,
-    /// `https://`, `file://` (later ssh). May hold a password in its user part: never print it, print [`SourceSettings::remote`].
+    /// `https://`, `file://` (later ssh). May hold a password in its user part: never print it, print [`printable_url`] of it.
     pub url: String,
     /// Which commit counts.
     pub reference: Reference,
@@ -62,13 +62,6 @@ pub enum Reference {
     Tag(String),
     /// One commit.
     Commit(String),
-}
-
-impl SourceSettings {
-    /// The URL without user and password, for messages.
-    pub fn remote(&self) -> String {
-        values::without_password(&self.url)
-    }
 }
 
 #[cfg(test)]
@@ -288,12 +281,21 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_never_shows_a_password() {
-        let remote = |url: &str| values::without_password(url);
-        assert_eq!(remote("https://bob:s3cret@git.example.com/x.git?token=s3cret"), "https://git.example.com/x.git");
-        assert_eq!(remote("https://bob:s3/cret@git.example.com/x.git"), "https://git.example.com/x.git");
-        assert_eq!(remote("file:///srv/a@b.git"), "file:///srv/a@b.git");
-        assert_eq!(remote("git@example.com:x/y.git"), "git@example.com:x/y.git");
+    fn a_printed_url_never_shows_who_we_are() {
+        for (given, printed) in [
+            ("https://bob:s3cret@git.example.com/x.git?token=s3cret", "https://git.example.com/x.git"),
+            ("https://bob:s3/cret@git.example.com/x.git", "https://git.example.com/x.git"),
+            ("https://bob:s3?cret@git.example.com", "https://git.example.com"),
+            ("https://token@git.example.com:8443/a", "https://git.example.com:8443/a"),
+            ("https://me:p@ss@git.example.com/a@b", "https://git.example.com/a@b"),
+            ("https://git.example.com?token=s3cret#x", "https://git.example.com"),
+            ("file:///srv/a@b.git", "file:///srv/a@b.git"),
+            ("git@example.com:x/y.git", "git@example.com:x/y.git"),
+            ("https://me:pass@", "https://"),
+            ("", ""),
+        ] {
+            assert_eq!(values::printable_url(given), printed);
+        }
         let bad = SOURCE.replace("https://git", "http://bob:s3cret@git");
         assert!(!faults(&bad).concat().contains("s3cret"));
     }

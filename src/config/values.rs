@@ -125,7 +125,7 @@ fn is_dns_name(text: &str) -> bool {
 
 /// The URL of a repository.
 pub(super) fn url(text: &str) -> Result<Url, String> {
-    let wrong = |what: &str| Err(format!("`{}` {what}", without_password(text).escape_debug()));
+    let wrong = |what: &str| Err(format!("`{}` {what}", printable_url(text).escape_debug()));
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return wrong("holds a space");
     }
@@ -157,8 +157,8 @@ fn is_scp(text: &str) -> bool {
     })
 }
 
-/// A URL without user, password and query.
-pub(super) fn without_password(url: &str) -> String {
+/// A URL as it may be printed: without user, password, query and fragment.
+pub fn printable_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
     // A slash inside a password makes what follows it look like a path.
@@ -167,8 +167,8 @@ pub(super) fn without_password(url: &str) -> String {
         _ => (authority, path),
     };
     let host = authority.rsplit('@').next().unwrap_or(authority);
-    let path = path.split(['?', '#']).next().unwrap_or(path);
-    format!("{scheme}://{host}{path}")
+    let shown = format!("{scheme}://{host}{path}");
+    shown.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// The short name of a branch or a tag (git's check-ref-format).

@@ -10,13 +10,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::config::SourceSettings;
+use crate::config::{SourceSettings, printable_url};
 use crate::follow::budget::Budget;
 use crate::follow::errand::{Errand, Order, Refused, Report};
 use crate::follow::standing::Standing;
 use crate::follow::{Refreshed, SourceStatus, Start};
 use crate::gate::basis::{Fault, Source};
-use crate::git::redact;
 use crate::limits;
 
 /// One source and what is under way for it.
@@ -182,7 +181,7 @@ impl Followed {
     pub(super) fn status(&self) -> SourceStatus {
         SourceStatus {
             id: self.settings.id.clone(),
-            remote: redact::url(&self.settings.url),
+            remote: printable_url(&self.settings.url),
             path: self.settings.path.clone(),
             reference: self.settings.reference.clone(),
             revision: self.standing.revision.clone(),

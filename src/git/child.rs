@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use git2::{AutotagOption, Direction, ErrorClass, FetchOptions, RemoteCallbacks, Repository};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Reference;
+use crate::config::{Reference, printable_url};
 use crate::git::fetch::FetchError;
 use crate::git::redact;
 use crate::limits;
@@ -126,14 +126,14 @@ fn download(repository: &Repository, order: &Order) -> Result<(), FetchError> {
             ErrorClass::Odb | ErrorClass::Filesystem | ErrorClass::Reference if !order.url.starts_with("file:") => {
                 FetchError::Mirror(why)
             }
-            _ => FetchError::Remote { remote: redact::url(&order.url), why },
+            _ => FetchError::Remote { remote: printable_url(&order.url), why },
         }
     };
     let mut remote = repository.remote_anonymous(&order.url).map_err(failed)?;
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None).map_err(failed)?;
     let refs: Vec<String> = connection.list().map_err(failed)?.iter().map(|head| head.name().to_owned()).collect();
     if refs.is_empty() {
-        return Err(FetchError::Empty { remote: redact::url(&order.url) });
+        return Err(FetchError::Empty { remote: printable_url(&order.url) });
     }
     let specs = match order.wanted.remote_ref() {
         Some(wanted) if !refs.contains(&wanted) => return Err(no_such_reference(order)),
@@ -146,7 +146,7 @@ fn download(repository: &Repository, order: &Order) -> Result<(), FetchError> {
 }
 
 fn no_such_reference(order: &Order) -> FetchError {
-    FetchError::NoSuchReference { remote: redact::url(&order.url), reference: order.wanted.name() }
+    FetchError::NoSuchReference { remote: printable_url(&order.url), reference: order.wanted.name() }
 }
 
 /// Says that the remote works or bytes arrive, and stops at [`limits::PACK_BYTES_MAX`]. No credentials but those in the URL are

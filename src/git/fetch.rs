@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::config::SourceSettings;
+use crate::config::{SourceSettings, printable_url};
 use crate::gate::basis::CommitId;
 use crate::git::child::{Answer, Order, SUBCOMMAND, Wanted};
 use crate::git::redact;
@@ -96,7 +96,7 @@ impl Fetcher {
         let order =
             Order { url: source.url.clone(), mirror: mirror.to_owned(), wanted: Wanted::from(&source.reference) };
         let (mut child, stdin, stdout) = self.start(&order).await?;
-        let hung = |after| FetchError::Hung { remote: redact::url(&source.url), after };
+        let hung = |after| FetchError::Hung { remote: printable_url(&source.url), after };
         let answer = timeout(most, self.answer(stdout)).await;
         // Its parent's end of standard input keeps the child alive.
         drop(stdin);
