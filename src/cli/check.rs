@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "USER")]
     writer: Option<String>,
     /// A group of the writer; may be given more than once.
-    #[arg(long = "group", value_name = "GROUP", requires = "writer")]
+    #[arg(long = "group", value_name = "GROUP")]
     groups: Vec<String>,
     /// The instant to decide at, as in 2026-11-02T10:00:00Z; now where absent.
     #[arg(long, value_name = "TIME")]
@@ -56,16 +56,18 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     #[expect(clippy::disallowed_methods, reason = "the command line is an edge: `--now` replaces the clock")]
     let now = now.unwrap_or_else(Timestamp::now);
     let basis = offline::basis(&config, state_dir, now)?;
-    let mut check = Check { basis: &basis, now, output, answer: Answer::Yes };
-    let writer = writer.map(|name| User { name, groups, ..User::default() });
+    let mut check = Check { basis: &basis, now, output, answer: Answer::Yes, unanswered: 0 };
+    let writer = writer.map(|name| User { name, groups: groups.clone(), ..User::default() });
     for file in &reviews {
         check.reviews(file, writer.as_ref())?;
     }
-    let writer = writer.unwrap_or_else(|| User { name: NOBODY.to_owned(), ..User::default() });
+    let writer = writer.unwrap_or_else(|| User { name: NOBODY.to_owned(), groups, ..User::default() });
     for file in &manifests {
         check.manifests(file, &writer)?;
     }
-    Ok(check.answer)
+    let Check { answer, unanswered, .. } = check;
+    anyhow::ensure!(unanswered == 0, "{unanswered} of the reviews could not be answered");
+    Ok(answer)
 }
 
 /// The writes so far.
@@ -74,6 +76,8 @@ struct Check<'b> {
     now: Timestamp,
     output: Output,
     answer: Answer,
+    /// Reviews that cannot be read. The others are answered all the same.
+    unanswered: usize,
 }
 
 impl Check<'_> {
@@ -81,7 +85,14 @@ impl Check<'_> {
         let bytes = offline::read(file)?;
         let place = |number: usize| format!("{}, review {}", file.display(), number + 1);
         for (number, review) in split(&bytes).with_context(|| file.display().to_string())?.into_iter().enumerate() {
-            let mut write = Write::parse(review.get().as_bytes()).with_context(|| place(number))?;
+            let mut write = match Write::parse(review.get().as_bytes()).with_context(|| place(number)) {
+                Ok(write) => write,
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    self.unanswered += 1;
+                    continue;
+                }
+            };
             if let Some(writer) = writer {
                 write.user = writer.clone();
             }

@@ -113,7 +113,11 @@ fn print(object: &Declared, found: &Differences, output: Output) -> anyhow::Resu
             writeln!(out, "{}", json!({ "agrees": found.agrees && !found.unknown, "fields": found.fields }))?;
         }
         Output::Text => {
-            let what = if found.agrees { "agrees with" } else { "differs from" };
+            let what = match (found.agrees, found.unknown) {
+                (false, _) => "differs from",
+                (true, true) => "may differ from",
+                (true, false) => "agrees with",
+            };
             writeln!(out, "{} {what} {}", object.key, object.file)?;
             for field in &found.fields {
                 let shown = |name: &str| field.get(name).map_or_else(|| "not".to_owned(), ToString::to_string);

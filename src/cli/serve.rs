@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use crate::app;
 use crate::cli::Answer;
+use crate::limits;
 
 /// Options of `landfast serve`.
 #[derive(Debug, clap::Args)]
@@ -32,14 +34,21 @@ pub struct Args {
     /// Mirrors, the journal, certificates: what survives a restart. All of it can be rebuilt.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/landfast")]
     state_dir: PathBuf,
-    /// How long a webhook configuration that somebody deleted or weakened stays so before it comes back.
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = crate::config::duration)]
-    stand_down: std::time::Duration,
+    /// Where the Secrets lie that `secretRef` names: DIR/<secret name>/<key>. Nothing reads credentials yet.
+    #[arg(long, value_name = "DIR")]
+    secrets_dir: Option<PathBuf>,
+    /// How long a webhook configuration that somebody deleted or weakened stays so before it comes back [default: 15m].
+    #[arg(long, value_name = "DURATION", value_parser = crate::config::duration)]
+    stand_down: Option<Duration>,
 }
 
 /// Serves until told to stop.
 pub fn run(args: Args) -> anyhow::Result<Answer> {
-    let Args { config, kubeconfig, listen, status_listen, url, service, state_dir, stand_down } = args;
+    let Args { config, kubeconfig, listen, status_listen, url, service, state_dir, secrets_dir, stand_down } = args;
+    if let Some(folder) = secrets_dir {
+        tracing::warn!(folder = %folder.display(), "Credentials are not read yet: --secrets-dir has no effect");
+    }
+    let stand_down = stand_down.unwrap_or(limits::STAND_DOWN_DEFAULT);
     let reach = app::Reachable::parse(url.as_deref(), service.as_deref())?;
     let program = std::env::current_exe().context("cannot find our own program")?;
     let options = app::Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program };
