@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::limits;
+
 /// The resource a request is about, as in `apps/deployments`; the core group has none before the slash.
 pub(crate) const RESOURCE: &str = "(request.resource.group + '/' + request.resource.resource)";
 
@@ -116,8 +118,9 @@ fn bare_status() -> String {
     )
 }
 
-/// Keeps out namespaces outside `patterns` (globs); cluster-scoped objects pass. `None` where that would narrow nothing, or
-/// where a pattern is more than `*` and `?`: sending too much is right, sending too little is not.
+/// Keeps out namespaces outside `patterns` (globs); cluster-scoped objects pass, Namespaces among them, though a request about
+/// one carries its own name as `request.namespace`. `None` where that would narrow nothing, where a pattern is more than `*`
+/// and `?`, or where it is too long for an expression: sending too much is right, sending too little is not.
 pub(crate) fn within(patterns: &BTreeSet<&str>) -> Option<Condition> {
     if patterns.is_empty() || patterns.iter().any(|pattern| pattern.contains(['[', ']', '{', '}', '\\', '!'])) {
         return None;
@@ -133,10 +136,12 @@ pub(crate) fn within(patterns: &BTreeSet<&str>) -> Option<Condition> {
     for glob in globs {
         any.push(matches(glob));
     }
-    Some(Condition {
-        name: "in-scope",
-        expression: format!("!has(request.namespace) || request.namespace == '' || {}", any.join(" || ")),
-    })
+    let expression = format!(
+        "{RESOURCE} == '/namespaces' || !has(request.namespace) || request.namespace == '' || {}",
+        any.join(" || ")
+    );
+    // Bytes are characters here: whatever is not plain ASCII was written as a code point.
+    (expression.len() <= limits::CONDITION_CHARS_MAX).then_some(Condition { name: "in-scope", expression })
 }
 
 fn matches(glob: &str) -> String {
@@ -184,7 +189,8 @@ pub(crate) fn quoted(text: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use crate::cluster::condition::{quoted, within};
+    use crate::cluster::condition::{RESOURCE, quoted, within};
+    use crate::limits;
 
     fn scope(patterns: &[&str]) -> Option<String> {
         within(&patterns.iter().copied().collect::<BTreeSet<_>>()).map(|condition| condition.expression)
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_scope_becomes_lists_prefixes_and_patterns() {
-        let head = "!has(request.namespace) || request.namespace == '' || ";
+        let head = format!("{RESOURCE} == '/namespaces' || !has(request.namespace) || request.namespace == '' || ");
         assert_eq!(scope(&["shop"]), Some(format!("{head}request.namespace in ['shop']")));
         assert_eq!(
             scope(&["shop", "shop-*", "?-b"]),
@@ -215,5 +221,14 @@ mod tests {
         assert_eq!(scope(&["*", "shop"]), None);
         assert_eq!(scope(&["shop-{eu,us}"]), None);
         assert_eq!(scope(&[]), None);
+    }
+
+    #[test]
+    fn a_scope_too_long_for_an_expression_narrows_nothing() {
+        let names = |count: usize| (0..count).map(|n| format!("shop-{n:06}")).collect::<Vec<_>>();
+        let length =
+            |names: &[String]| within(&names.iter().map(String::as_str).collect()).map(|it| it.expression.len());
+        assert!(length(&names(7_000)).is_some_and(|length| length <= limits::CONDITION_CHARS_MAX));
+        assert_eq!(length(&names(9_000)), None);
     }
 }

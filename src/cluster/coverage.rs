@@ -18,6 +18,9 @@ use crate::gate::verdict::Ruling;
 const NEVER: &[(&str, &str)] =
     &[("", "Event"), ("events.k8s.io", "Event"), ("", "Node"), ("coordination.k8s.io", "Lease")];
 
+/// Subresources of Pods that write declared fields, and that no table of schemas tells.
+const POD_WRITES: &[&str] = &["resize", "ephemeralcontainers"];
+
 /// Our own API group: guarded by its schemas and RBAC, never by this webhook.
 const OWN_GROUP: &str = "landfast.dev";
 
@@ -133,10 +136,12 @@ impl Coverage {
         let covered = self.slot(ResourceKey::of(info));
         version.clone_into(&mut covered.version);
         covered.namespaced = info.namespaced;
-        for (subresource, there) in [
+        let is_pod = info.group.is_empty() && info.kind == "Pod";
+        let there = [
             ("status", served.is_some_and(|served| served.status)),
             ("scale", served.is_some_and(|served| served.scale.is_some())),
-        ] {
+        ];
+        for (subresource, there) in there.into_iter().chain(POD_WRITES.iter().map(|write| (*write, is_pod))) {
             if there && !covered.subresources.contains(&subresource) {
                 covered.subresources.push(subresource);
             }
@@ -167,7 +172,8 @@ struct Cells<'b> {
 impl Cells<'_> {
     fn blocks(&mut self, source: &SourceId, key: &ObjectKey) -> bool {
         // A Namespace is governed by its own name.
-        let home = if key.kind() == "Namespace" { key.name() } else { key.namespace() };
+        let is_namespace = key.group().is_empty() && key.kind() == "Namespace";
+        let home = if is_namespace { key.name() } else { key.namespace() };
         let cell = format!("{source}/{}/{}/{home}", key.group(), key.kind());
         if let Some(known) = self.known.get(&cell) {
             return *known;

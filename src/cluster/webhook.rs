@@ -349,6 +349,15 @@ mod tests {
     }
 
     #[test]
+    fn every_way_to_write_a_pod_is_asked_about() {
+        let configuration = entries(&basis(&[("v1", "Pod", "shop/web")], vec![]), &reach()).configuration;
+        let of = resources(&configuration, OBSERVE);
+        for way in ["/v1/pods", "/v1/pods/status", "/v1/pods/resize", "/v1/pods/ephemeralcontainers"] {
+            assert!(of.iter().any(|it| it == way), "{way} is missing in {of:?}");
+        }
+    }
+
+    #[test]
     fn heartbeats_traces_and_our_own_kinds_are_never_asked_about() {
         let fail = rendered(vec![rule(Mode::Enforce, FailurePolicy::Fail, Ruling::Deny)]);
         for entry in [GUARD, OBSERVE] {

@@ -48,6 +48,8 @@ const WRITES: &[(&str, &str, &str)] = &[
     ("MERGE", "/api/v1/namespaces/$NS/services/web", r#"{"metadata":{"finalizers":null}}"#),
     ("POST", "/api/v1/namespaces/$NS/pods", POD),
     ("MERGE", "/api/v1/namespaces/$NS/pods/web/status", r#"{"status":{"reason":"x"}}"#),
+    ("MERGE", "/api/v1/namespaces/$NS/pods/web/ephemeralcontainers", EPHEMERAL),
+    ("MERGE", "/api/v1/namespaces/$NS/pods/web/resize", RESIZED),
     ("POST", "/api/v1/namespaces/$NS/pods/web/eviction", r#"{"metadata":{"name":"web"}}"#),
     ("POST", "/api/v1/namespaces/$NS/serviceaccounts/default/token", "{}"),
     ("POST", "/api/v1/persistentvolumes", VOLUME),
@@ -65,7 +67,10 @@ const WRITES: &[(&str, &str, &str)] = &[
 const DEPLOYMENT: &str = r#"{"metadata":{"name":"web"},"spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},
     "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"web","image":"web"}]}}}}"#;
 const CONFIG_MAP: &str = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"web"},"data":{"a":"b"}}"#;
-const POD: &str = r#"{"metadata":{"name":"web"},"spec":{"containers":[{"name":"web","image":"web"}]}}"#;
+const POD: &str = r#"{"metadata":{"name":"web"},"spec":{"containers":[{"name":"web","image":"web",
+    "resources":{"requests":{"cpu":"1m"}}}]}}"#;
+const EPHEMERAL: &str = r#"{"spec":{"ephemeralContainers":[{"name":"look","image":"look"}]}}"#;
+const RESIZED: &str = r#"{"spec":{"containers":[{"name":"web","image":"web","resources":{"requests":{"cpu":"2m"}}}]}}"#;
 const JOB: &str = r#"{"metadata":{"name":"web"},"spec":{"template":{"spec":{"restartPolicy":"Never",
     "containers":[{"name":"web","image":"web"}]}}}}"#;
 const VOLUME: &str = r#"{"metadata":{"name":"$NS"},"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],
@@ -118,6 +123,8 @@ async fn no_condition_fails_whatever_is_written() {
             "DELETE deployments admin",
             "DELETE configmaps admin",
             "UPDATE services/status admin",
+            "UPDATE pods/ephemeralcontainers admin",
+            "UPDATE pods/resize admin",
             "DELETE persistentvolumes admin",
             "UPDATE clusterroles admin",
             "UPDATE namespaces admin",
@@ -135,6 +142,24 @@ async fn no_condition_fails_whatever_is_written() {
         }
         bench.end().await;
     }
+}
+
+/// A source of cluster-scoped objects declares a Namespace whose name its patterns do not hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_outside_the_scope_is_asked_about() {
+    let _turn = TURN.lock().await;
+    let namespace = PLANE.namespace();
+    let mut declared = declared(&namespace);
+    declared.push("v1 Namespace /outside".to_owned());
+    let bench = Bench::start(basis(&declared, Schemas::builtin(), vec![rule(FailurePolicy::Fail)]), None, NEVER).await;
+    bench.honoured("guard", &namespace);
+    send("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"outside"}}"#, &[]).unwrap();
+    send("POST", "/api/v1/namespaces/outside/configmaps", r#"{"metadata":{"name":"web"}}"#, &[]).unwrap();
+    send("DELETE", "/api/v1/namespaces/outside", "{}", &[]).unwrap();
+    let asked: Vec<_> = bench.calls().into_iter().filter(|call| call.ends_with(" admin")).collect();
+    assert_eq!(asked, ["guard CREATE namespaces admin", "guard DELETE namespaces admin"]);
+    PLANE.assert_match_conditions_hold();
+    bench.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
