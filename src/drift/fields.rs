@@ -62,3 +62,31 @@ fn gather(slot: Slot<'_>, at: At<'_, '_>, trail: &Trail<'_>, found: &mut Vec<Fie
         gather(slot, child, &Trail { up: Some(trail), step: Step::Field(child.key()) }, found);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drift::schema::Schemas;
+
+    #[test]
+    fn every_leaf_is_a_field_and_an_atomic_list_is_one() {
+        let declared = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a","labels":{"x":"1"}},
+            "spec":{"replicas":1,"template":{"spec":{"nodeSelector":{},"initContainers":[],
+            "containers":[{"name":"web","args":["a","b"]}]}}},"status":{"replicas":1}}"#;
+        let declared = Document::parse(declared.as_bytes()).expect("an object");
+        let schemas = Schemas::builtin();
+        let found = fields(Typing::of(&schemas, "apps", "v1", "Deployment"), &declared);
+        let found: Vec<_> = found.iter().map(|field| (field.path.to_string(), field.node)).collect();
+        let found: Vec<_> = found.iter().map(|(path, node)| (path.as_str(), *node)).collect();
+        assert_eq!(
+            found,
+            [
+                ("metadata.labels.x", 6),
+                ("spec.replicas", 8),
+                ("spec.template.spec.nodeSelector", 11),
+                ("spec.template.spec.containers[name=web].name", 15),
+                ("spec.template.spec.containers[name=web].args", 16),
+            ]
+        );
+    }
+}

@@ -130,13 +130,17 @@ impl<'s> MapRef<'s> {
     /// The member of that name: its own schema, else that of any member; `None` where the schema has no such member, so that
     /// the server drops it. An open map has every member (of a deduced schema where it is not named).
     pub fn member(self, name: &str) -> Option<MemberRef<'s>> {
-        let member = self.map.named(name).or(self.map.any.as_ref())?;
-        Some(self.refer(member))
+        self.named(name).or_else(|| self.any())
     }
 
-    /// Whether the schema names that member; else it is one of any.
-    pub fn names(self, name: &str) -> bool {
-        self.map.named(name).is_some()
+    /// The member of that name, where the schema names it.
+    pub fn named(self, name: &str) -> Option<MemberRef<'s>> {
+        self.map.named(name).map(|member| self.refer(member))
+    }
+
+    /// What a member is that the schema does not name, where it has such.
+    pub fn any(self) -> Option<MemberRef<'s>> {
+        self.map.any.as_ref().map(|member| self.refer(member))
     }
 
     /// Whether members without a schema are kept (`x-kubernetes-preserve-unknown-fields`); else the server drops them.

@@ -112,7 +112,10 @@ impl<'s> Fields<'s> {
     /// The place of the member of that name; `None` where the schema has no such member.
     pub(crate) fn slot(self, name: &str) -> Option<Slot<'s>> {
         match self {
-            Fields::Schema(map) => map.member(name).map(|member| Slot::member(member, map.names(name))),
+            Fields::Schema(map) => match map.named(name) {
+                Some(member) => Some(Slot::member(member, true)),
+                None => map.any().map(|member| Slot::member(member, false)),
+            },
             Fields::Deduced => Some(Slot::deduced()),
             Fields::Metadata if name == "finalizers" => Some(Slot { zero: Zero::Absent, ..Slot::of(Type::Finalizers) }),
             Fields::Metadata => Some(Slot { zero: Zero::Absent, ..Slot::of(Type::Deduced) }),

@@ -9,7 +9,7 @@ use crate::drift::items::{Identity, by_identity, identity_of};
 use crate::drift::path::FieldPath;
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot};
-use crate::drift::value::{Answer, Members};
+use crate::drift::value::{Answer, Members, equal};
 use crate::drift::whole::same;
 
 /// One path that Git does not declare and that a write changes.
@@ -153,6 +153,12 @@ impl Walk {
     }
 
     fn items(&mut self, identity: Identity<'_>, sides: Sides<'_, '_>, up: &Trail<'_>) {
+        // The usual case: this list is not what the write is about.
+        if let (Some(before), Some(after)) = (sides.before, sides.after)
+            && equal(before, after)
+        {
+            return;
+        }
         let declareds = sides.declared.map(|list| by_identity(identity, list)).unwrap_or_default();
         let befores = sides.before.map(|list| by_identity(identity, list)).unwrap_or_default();
         let mut met = FxHashMap::<String, usize>::default();

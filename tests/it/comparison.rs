@@ -7,6 +7,7 @@ use landfast::drift::compare::{Typing, compare, undeclared};
 use landfast::drift::document::Document;
 use landfast::drift::schema::Schemas;
 use landfast::yaml::{Node, documents};
+use proptest::prelude::*;
 
 fn schemas() -> Schemas {
     let text = fs::read_to_string("tests/cases/compare/crd.yaml").unwrap();
@@ -62,4 +63,57 @@ fn built_in_kinds_differ_as_the_server_says() {
 #[test]
 fn custom_resources_differ_as_the_server_says() {
     check_file("custom.yaml");
+}
+
+fn deployment(containers: &[(String, String)], labels: &[(String, String)]) -> String {
+    let container = |(name, image): &(String, String)| serde_json::json!({"name": name, "image": image});
+    let labels: serde_json::Map<_, _> =
+        labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let containers: Vec<_> = containers.iter().map(container).collect();
+    serde_json::json!({"metadata": {"labels": labels}, "spec": {"template": {"spec": {"containers": containers}}}})
+        .to_string()
+}
+
+fn paths(declared: &str, live: &str) -> Vec<String> {
+    let schemas = Schemas::builtin();
+    let typing = Typing::of(&schemas, "apps", "v1", "Deployment");
+    let (declared, live) = (Document::parse(declared.as_bytes()).unwrap(), Document::parse(live.as_bytes()).unwrap());
+    compare(typing, &declared, &live).iter().map(|found| found.path.to_string()).collect()
+}
+
+fn pairs(names: &'static str) -> impl Strategy<Value = Vec<(String, String)>> {
+    proptest::collection::btree_map(names, "[xy]", 0..5).prop_map(|map| map.into_iter().collect())
+}
+
+proptest! {
+    #[test]
+    fn undeclared_items_and_their_order_never_matter(
+        own in pairs("[a-e]"),
+        others in pairs("[f-k]").prop_shuffle(),
+        at in proptest::collection::vec(0_usize..6, 5),
+        labels in pairs("[f-k]"),
+    ) {
+        let mut live = own.clone();
+        for (other, at) in others.iter().zip(at) {
+            live.insert(at.min(live.len()), other.clone());
+        }
+        prop_assert_eq!(paths(&deployment(&own, &[]), &deployment(&live, &labels)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_changed_item_is_found_wherever_it_stands(
+        own in pairs("[a-e]").prop_filter("one at least", |own| !own.is_empty()),
+        others in pairs("[f-k]"),
+        which in any::<prop::sample::Index>(),
+    ) {
+        let mut live = [others, own.clone()].concat();
+        let changed = which.get(&own).0.clone();
+        for (name, image) in &mut live {
+            if *name == changed {
+                *image = "z".into();
+            }
+        }
+        let expected = format!("spec.template.spec.containers[name={changed}].image");
+        prop_assert_eq!(paths(&deployment(&own, &[]), &deployment(&live, &[])), [expected]);
+    }
 }
