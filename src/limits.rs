@@ -105,6 +105,12 @@ pub const OWNER_RULES_MAX: usize = 20_000;
 /// Objects that one source may declare.
 pub const OBJECTS_PER_SOURCE_MAX: usize = 200_000;
 
+/// Values one JSON object may hold.
+///
+/// The API server refuses requests of more than 3 MiB, and a value takes two bytes at least: no object that is stored holds
+/// more. Each costs us some 56 bytes, so that a hostile review of 32 MiB stays within some 110 MiB.
+pub const DOCUMENT_NODES_MAX: usize = 2_000_000;
+
 /// Nodes one YAML document may grow to once its aliases are expanded; beyond it the document is a bomb.
 pub const YAML_NODES_MAX: usize = 1_000_000;
 

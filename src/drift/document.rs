@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use crate::limits::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, DOCUMENT_NODES_MAX};
 
 /// Bytes of JSON that make one node, by experience with manifests: only a first guess of how much to allocate.
 const BYTES_PER_NODE: usize = 24;
@@ -52,7 +52,7 @@ pub struct At<'d, 'j> {
     index: usize,
 }
 
-/// Bytes that are no JSON object, or one nested too deep.
+/// Bytes that are no JSON object, or one nested too deep or with more than [`DOCUMENT_NODES_MAX`] values.
 #[derive(Debug, thiserror::Error)]
 #[error("not a JSON object")]
 pub struct DocumentError(#[from] serde_json::Error);
@@ -243,8 +243,7 @@ struct Seed<'n, 'j> {
 
 impl<'j> Seed<'_, 'j> {
     fn push<E: serde::de::Error>(self, value: Value<'j>) -> Result<(), E> {
-        self.nodes.push(Node { key: self.key, value, end: 0 });
-        let index = self.nodes.len() - 1;
+        let index = add(self.nodes, self.key, value)?;
         close(self.nodes, index)
     }
 
@@ -253,9 +252,16 @@ impl<'j> Seed<'_, 'j> {
         if self.depth >= DEPTH_MAX {
             return Err(E::custom("nested too deep"));
         }
-        self.nodes.push(Node { key: std::mem::take(&mut self.key), value, end: 0 });
-        Ok(self.nodes.len() - 1)
+        add(self.nodes, std::mem::take(&mut self.key), value)
     }
+}
+
+fn add<'j, E: serde::de::Error>(nodes: &mut Vec<Node<'j>>, key: Cow<'j, str>, value: Value<'j>) -> Result<usize, E> {
+    if nodes.len() >= DOCUMENT_NODES_MAX {
+        return Err(E::custom("too many values"));
+    }
+    nodes.push(Node { key, value, end: 0 });
+    Ok(nodes.len() - 1)
 }
 
 /// Notes that a node's last descendant has been read.
@@ -369,6 +375,13 @@ impl<'j> Visitor<'j> for Key {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn an_object_of_too_many_values_is_refused() {
+        let object = |count: usize| format!(r#"{{"data":[{}0]}}"#, "0,".repeat(count)).into_bytes();
+        assert!(Document::parse(&object(DOCUMENT_NODES_MAX - 3)).is_ok());
+        assert!(Document::parse(&object(DOCUMENT_NODES_MAX - 2)).is_err());
+    }
 
     #[test]
     fn what_is_read_is_written_again() {
