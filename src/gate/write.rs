@@ -166,9 +166,9 @@ impl Target {
             resource: resource.resource.as_deref().unwrap_or_default().to_owned(),
             kind: kind.to_owned(),
             // The request of a Namespace names itself as its namespace, though it lives in none.
-            namespace: match resource.resource.as_deref() {
-                Some("namespaces") => String::new(),
-                _ => request.namespace.as_deref().unwrap_or_default().to_owned(),
+            namespace: match (resource.group.as_deref().unwrap_or_default(), resource.resource.as_deref()) {
+                ("", Some("namespaces")) => String::new(),
+                (_, Some(_) | None) => request.namespace.as_deref().unwrap_or_default().to_owned(),
             },
             name: match request.name.as_deref() {
                 None | Some("") => change.object().and_then(name_of).unwrap_or_default(),
@@ -350,6 +350,13 @@ mod tests {
     fn a_namespace_lives_in_none() {
         let review = with("/request/resource", json!({ "group": "", "version": "v1", "resource": "namespaces" }));
         assert_eq!(Write::parse(&review).unwrap().target.namespace, "");
+    }
+
+    #[test]
+    fn what_another_group_calls_namespaces_lives_in_one() {
+        let resource = json!({ "group": "tenants.example.com", "version": "v1", "resource": "namespaces" });
+        let review = with("/request/resource", resource);
+        assert_eq!(Write::parse(&review).unwrap().target.namespace, "shop");
     }
 
     #[test]
