@@ -99,6 +99,10 @@ pub const BLAMES_KEPT: usize = 4_096;
 /// See [`BLAMES_KEPT`].
 pub const BLAMES_AT_ONCE: usize = 2;
 
+/// Bytes of declarations and objects that are compared to find the earlier revision a deployer is still at: some 4,000 revisions
+/// of a common Deployment, some 20 of an object of 1 MiB, well under a second of work.
+pub const LAG_BYTES_MAX: usize = 64 * MIB;
+
 /// Lines of a CODEOWNERS file that count; GitHub reads 3 MB.
 pub const OWNER_RULES_MAX: usize = 20_000;
 

@@ -23,6 +23,6 @@ pub mod shape;
 mod slot;
 mod structural;
 pub mod undeclared;
-mod value;
+pub(crate) mod value;
 mod version;
 mod whole;

@@ -1,28 +1,39 @@
 //! Does a deployer only move an object along Git's commits? Trusted by content, never by name alone.
 
+use rustc_hash::FxHashSet;
+
+use crate::drift::path::FieldPath;
 use crate::gate::case::Case;
-use crate::gate::finding::{Certainty, Change, Finding};
+use crate::gate::finding::{Change, Finding};
+use crate::gate::sides::Sides;
 use crate::gate::verdict::Class;
 use crate::gate::write;
+use crate::limits::LAG_BYTES_MAX;
 
 /// Whether a write that differs from the head says what one earlier head within `maxLag` said, as a whole.
 ///
 /// One revision, not a mix: what the write leaves alone may differ from that revision only where it differs from the head too,
 /// so that it was out of place before. `finding` is the write against the head.
-pub fn is_behind(case: &Case<'_>, finding: &Finding) -> bool {
+///
+/// What only the server could compare does not follow: else a deployer could write anything where Git has just moved the object
+/// to another version of its kind.
+pub fn is_behind(case: &Case<'_>, finding: &Finding, sides: &Sides<'_>) -> bool {
     let (Some(entry), Some(source)) = (case.entry, case.source) else { return false };
-    let already = |change: &Change| {
-        let same = |other: &Change| other.class == Class::Preexisting && other.path == change.path;
-        finding.changes.iter().any(same)
-    };
-    let follows = |change: &Change| match (change.class, change.certainty) {
-        (Class::Restores | Class::Undeclared, _) | (_, Certainty::Unknown) => true,
-        (Class::Drifts | Class::Reordered, Certainty::Known) => case.is_free(change, finding.condemned),
-        (Class::Preexisting, Certainty::Known) => already(change) || case.is_free(change, finding.condemned),
+    let was_out_of_place = finding.changes.iter().filter(|change| change.class == Class::Preexisting);
+    let already: FxHashSet<&FieldPath> = was_out_of_place.map(|change| &change.path).collect();
+    let follows = |change: &Change| match change.class {
+        Class::Restores | Class::Undeclared => true,
+        Class::Drifts | Class::Reordered => case.is_free(change, finding.condemned),
+        Class::Preexisting => already.contains(&change.path) || case.is_free(change, finding.condemned),
     };
     let view = case.view();
     let earlier = entry.declarations(case.now, source.max_lag).skip(usize::from(entry.head.is_some()));
-    earlier.into_iter().any(|json| view.finding(&json, case.write.change).changes.iter().all(follows))
+    let mut compared = 0;
+    let mut affordable = earlier.take_while(|json| {
+        compared += json.len() + bytes(case.write.change);
+        compared <= LAG_BYTES_MAX
+    });
+    affordable.any(|json| view.moves(&json, sides).is_some_and(|changes| changes.iter().all(follows)))
 }
 
 /// Whether a deployer may delete a declared object: to make it anew, because it does not agree with Git.
@@ -31,4 +42,13 @@ pub fn may_replace(case: &Case<'_>) -> bool {
         return false;
     };
     !case.view().agrees(&declared.json, before)
+}
+
+/// Bytes of the objects that a write shows.
+fn bytes(change: write::Change<'_>) -> usize {
+    match change {
+        write::Change::Create { after } => after.get().len(),
+        write::Change::Update { before, after } => before.get().len() + after.get().len(),
+        write::Change::Delete { .. } | write::Change::Connect => 0,
+    }
 }

@@ -4,7 +4,9 @@
 //! differed and is not touched is told apart.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,7 +17,8 @@ use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::exempt;
-use crate::gate::lookup;
+use crate::gate::lookup::Lookup;
+use crate::gate::sides::{Sides, Texts};
 use crate::gate::tables;
 use crate::gate::verdict::Class;
 use crate::gate::write;
@@ -87,35 +90,53 @@ impl<'v> View<'v> {
         Self { key: &aim.key, version, reach: &aim.reach, typing, conversion }
     }
 
-    /// What a write does to a declaration (compact JSON).
+    /// What a write does to a declaration (compact JSON), every value of it looked up.
     pub fn finding(&self, declared: &[u8], change: write::Change<'_>) -> Finding {
-        let (before, after) = match change {
-            write::Change::Create { after } => (None, after),
-            write::Change::Update { before, after } => (Some(before), after),
-            write::Change::Delete { .. } | write::Change::Connect => return Finding::default(),
-        };
-        let (before, after) = (before.map(|before| self.seen(before)), self.seen(after));
-        let Ok(declared) = Document::parse(declared) else { return Finding::default() };
-        let Ok(after) = Document::parse(after.as_bytes()) else { return Finding::unreadable() };
-        let before = before.as_ref().and_then(|before| Document::parse(before.as_bytes()).ok());
-        let mut changes = match &before {
-            None => created(self.differences(&declared, &after)),
-            Some(before) => self.updated(&declared, before, &after),
-        };
-        for change in &mut changes {
-            let values = [(&mut change.before, before.as_ref()), (&mut change.written, Some(&after))];
-            for (value, document) in values {
-                if value.is_none() {
-                    *value = document.and_then(|document| lookup::json(document.root(), &change.path));
-                }
+        let texts = self.texts(change);
+        let sides = texts.read();
+        let mut finding = self.finding_of(declared, &sides);
+        sides.complete(&mut finding.changes);
+        finding
+    }
+
+    /// What a write shows of its object, before and after it.
+    pub fn texts<'r>(&self, change: write::Change<'r>) -> Texts<'r> {
+        match change {
+            write::Change::Create { after } => Texts { before: None, after: Some(self.seen(after)) },
+            write::Change::Update { before, after } => {
+                Texts { before: Some(self.seen(before)), after: Some(self.seen(after)) }
             }
+            write::Change::Delete { .. } | write::Change::Connect => Texts { before: None, after: None },
+        }
+    }
+
+    /// What a write does to a declaration (compact JSON). Only values that differ stand in it: [`Sides::complete`] adds the
+    /// others to the changes that are to be shown.
+    pub fn finding_of(&self, declared: &[u8], sides: &Sides<'_>) -> Finding {
+        let Ok(declared) = Document::parse(declared) else { return Finding::default() };
+        let (before, after) = match sides {
+            Sides::None => return Finding::default(),
+            Sides::Unreadable => return Finding::unreadable(),
+            Sides::Some { before, after } => (before.as_ref(), after),
+        };
+        let mut changes = self.moved(&declared, before, after);
+        if let Some(before) = before {
+            changes.extend(self.undeclared(&declared, before, after));
         }
         let owners = match self.reach {
-            Reach::Whole | Reach::Metadata => added_owners(&declared, before.as_ref(), &after),
+            Reach::Whole | Reach::Metadata => added_owners(&declared, before, after),
             Reach::Replicas(_) | Reach::Nothing(_) => Vec::new(),
         };
-        changes.retain(|change| !owners.iter().any(|owner| owner.path == change.path));
-        Finding { changes, owners, condemned: before.as_ref().is_some_and(is_condemned) }
+        let added: FxHashSet<&FieldPath> = owners.iter().map(|owner| &owner.path).collect();
+        changes.retain(|change| !added.contains(&change.path));
+        Finding { changes, owners, condemned: before.is_some_and(is_condemned) }
+    }
+
+    /// What a write does to the declared paths alone; `None` where one side or the declaration cannot be read.
+    pub fn moves(&self, declared: &[u8], sides: &Sides<'_>) -> Option<Vec<Change>> {
+        let Sides::Some { before, after } = sides else { return None };
+        let declared = Document::parse(declared).ok()?;
+        Some(self.moved(&declared, before.as_ref(), after))
     }
 
     /// Whether an object agrees with a declaration (both as JSON); what cannot be read does not.
@@ -135,14 +156,21 @@ impl<'v> View<'v> {
         }
     }
 
-    fn updated(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
-        let mut changes = classified(self.differences(declared, before), self.differences(declared, after));
+    fn moved(&self, declared: &Document<'_>, before: Option<&Document<'_>>, after: &Document<'_>) -> Vec<Change> {
+        match before {
+            None => created(self.differences(declared, after)),
+            Some(before) => classified(&self.differences(declared, before), self.differences(declared, after)),
+        }
+    }
+
+    fn undeclared(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
         let same_fields = self.has_fields_of(declared);
         let sure = |path: &FieldPath| {
             if same_fields || is_in_metadata(path) { Certainty::Known } else { Certainty::Unknown }
         };
         let undeclared = compare::undeclared(self.typing, declared, before, after);
-        changes.extend(undeclared.into_iter().filter(|change| self.counts(&change.path)).map(|change| Change {
+        let counted = undeclared.into_iter().filter(|change| self.counts(&change.path));
+        let change = |change: compare::Undeclared| Change {
             certainty: sure(&change.path),
             path: change.path,
             class: Class::Undeclared,
@@ -150,8 +178,8 @@ impl<'v> View<'v> {
             before: change.before,
             written: change.after,
             node: 0,
-        }));
-        changes
+        };
+        counted.map(change).collect()
     }
 
     fn differences(&self, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
@@ -169,7 +197,7 @@ impl<'v> View<'v> {
     }
 
     fn replicas_differ(&self, path: &FieldPath, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
-        let Some(at) = lookup::at(declared.root(), path) else { return Vec::new() };
+        let Some(at) = Lookup::of(declared).at(path) else { return Vec::new() };
         let alone = nested(path, at.to_json());
         let Ok(alone) = Document::parse(alone.as_bytes()) else { return Vec::new() };
         let mut found = compare::compare(self.typing, &alone, object);
@@ -216,10 +244,14 @@ fn created(differences: Vec<Difference>) -> Vec<Change> {
 }
 
 /// Tells apart what a write did, by what differed before and what differs after it.
-fn classified(before: Vec<Difference>, after: Vec<Difference>) -> Vec<Change> {
+fn classified(before: &[Difference], after: Vec<Difference>) -> Vec<Change> {
     let mut changes = Vec::new();
+    let mut differed: FxHashMap<&FieldPath, &Difference> = FxHashMap::default();
+    for earlier in before {
+        differed.entry(&earlier.path).or_insert(earlier);
+    }
     for difference in after {
-        let earlier = before.iter().find(|earlier| earlier.path == difference.path);
+        let earlier = differed.get(&difference.path).copied();
         let untouched = earlier.is_some_and(|it| it.live == difference.live && it.kind == difference.kind);
         match (untouched, difference.kind) {
             (true, Kind::Unknown) => {}
@@ -233,21 +265,43 @@ fn classified(before: Vec<Difference>, after: Vec<Difference>) -> Vec<Change> {
             }
         }
     }
-    for earlier in before {
-        let related = |change: &Change| change.path.covers(&earlier.path) || earlier.path.covers(&change.path);
-        if earlier.kind != Kind::Unknown && !changes.iter().any(related) {
-            changes.push(Change {
-                path: earlier.path,
-                class: Class::Restores,
-                certainty: Certainty::Known,
-                git: earlier.declared,
-                before: earlier.live,
-                written: None,
-                node: earlier.node,
-            });
-        }
-    }
+    let restored = restored(before, &changes);
+    changes.extend(restored);
     changes
+}
+
+/// What differed and is neither a part of any change nor has one within it.
+fn restored(before: &[Difference], changes: &[Change]) -> Vec<Change> {
+    let mut taken = Apart::default();
+    let mut paths: Vec<&FieldPath> = changes.iter().map(|change| &change.path).collect();
+    paths.sort_unstable();
+    for path in paths {
+        taken.add(path);
+    }
+    let known = before.iter().filter(|earlier| earlier.kind != Kind::Unknown);
+    let restored = known.filter(|earlier| taken.add(&earlier.path)).map(|earlier| Change {
+        path: earlier.path.clone(),
+        class: Class::Restores,
+        certainty: Certainty::Known,
+        git: earlier.declared.clone(),
+        before: earlier.live.clone(),
+        written: None,
+        node: earlier.node,
+    });
+    restored.collect()
+}
+
+/// Paths of which none lies within another, so that a path's neighbours in their order tell all that concerns it.
+#[derive(Default)]
+struct Apart<'p>(BTreeSet<&'p FieldPath>);
+
+impl<'p> Apart<'p> {
+    /// Takes a path in; `false` where it lies within one that is there, or one lies within it.
+    fn add(&mut self, path: &'p FieldPath) -> bool {
+        let above = self.0.range::<FieldPath, _>(..=path).next_back().is_some_and(|before| before.covers(path));
+        let below = self.0.range::<FieldPath, _>(path..).next().is_some_and(|after| path.covers(after));
+        !above && !below && self.0.insert(path)
+    }
 }
 
 fn drifting(difference: Difference, earlier: Option<&Difference>) -> Change {
@@ -267,12 +321,11 @@ fn drifting(difference: Difference, earlier: Option<&Difference>) -> Change {
     }
 }
 
-/// Owners in `after` that neither stood before nor are declared. An owner is known by its uid.
+/// Owners in `after` that neither stood before nor are declared. One that changes its kind or name is another: the garbage
+/// collector looks for it by all of these, and does not find it.
 fn added_owners(declared: &Document<'_>, before: Option<&Document<'_>>, after: &Document<'_>) -> Vec<Change> {
-    let known: Vec<At<'_, '_>> = owners(Some(declared)).chain(owners(before)).collect();
-    let uid = |owner: At<'_, '_>| owner.get("uid").and_then(At::as_str).map(str::to_owned);
-    let known: Vec<Option<String>> = known.into_iter().map(uid).collect();
-    let added = owners(Some(after)).enumerate().filter(|(_, owner)| !known.contains(&uid(*owner)));
+    let known: FxHashSet<[Option<&str>; 4]> = owners(Some(declared)).map(who).chain(owners(before).map(who)).collect();
+    let added = owners(Some(after)).enumerate().filter(|(_, owner)| !known.contains(&who(*owner)));
     added
         .map(|(position, owner)| {
             let mut path = FieldPath::of(["metadata", "ownerReferences"]);
@@ -291,6 +344,11 @@ fn added_owners(declared: &Document<'_>, before: Option<&Document<'_>>, after: &
             }
         })
         .collect()
+}
+
+/// What an owner is known by.
+fn who<'d>(owner: At<'d, '_>) -> [Option<&'d str>; 4] {
+    ["apiVersion", "kind", "name", "uid"].map(|name| owner.get(name).and_then(At::as_str))
 }
 
 fn owners<'d, 'j: 'd>(document: Option<&'d Document<'j>>) -> impl Iterator<Item = At<'d, 'j>> {
@@ -333,4 +391,83 @@ fn replicas(scale: &RawValue) -> String {
     let scale: Option<Scale<'_>> = serde_json::from_str(scale.get()).ok();
     let replicas = scale.and_then(|scale| scale.spec?.replicas);
     replicas.map_or_else(|| "0".to_owned(), |replicas| replicas.get().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// Enough that looking each one up among its siblings would take minutes.
+    const MANY: usize = 50_000;
+
+    fn map(members: impl Iterator<Item = (String, usize)>) -> Box<RawValue> {
+        let mut data = String::new();
+        for (name, value) in members {
+            let _ = write!(data, r#","{name}":"{value}""#);
+        }
+        let json = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"m","namespace":"shop"}},"data":{{"x":"1"{data}}}}}"#
+        );
+        RawValue::from_string(json).unwrap()
+    }
+
+    fn many(value: usize) -> Box<RawValue> {
+        map((0..MANY).map(|n| (format!("key-{n}"), value)))
+    }
+
+    fn found(declared: &RawValue, before: &RawValue, after: &RawValue) -> Finding {
+        let schemas = Schemas::builtin();
+        let aim = Aim { key: ObjectKey::new("", "ConfigMap", "shop", "m"), reach: Reach::Whole };
+        View::new(&aim, "v1", &schemas).finding(declared.get().as_bytes(), write::Change::Update { before, after })
+    }
+
+    fn counts(finding: &Finding, class: Class) -> usize {
+        finding.changes.iter().filter(|change| change.class == class).count()
+    }
+
+    #[test]
+    fn thousands_of_undeclared_keys_may_be_swapped_for_others() {
+        let declared = map(std::iter::once(("y".to_owned(), 1)));
+        let side = |prefix: &str, y| {
+            let others = (0..MANY).map(|n| (format!("{prefix}-{n}"), n));
+            map(others.chain([("y".to_owned(), y)]))
+        };
+        let finding = found(&declared, &side("old", 1), &side("new", 2));
+        assert_eq!(counts(&finding, Class::Undeclared), 2 * MANY);
+        assert_eq!(counts(&finding, Class::Drifts), 1);
+        let drift = finding.changes.iter().find(|change| change.is_drift()).unwrap();
+        assert_eq!((drift.before.as_deref(), drift.written.as_deref()), (Some(r#""1""#), Some(r#""2""#)));
+    }
+
+    #[test]
+    fn thousands_of_declared_keys_may_move_at_once() {
+        let moves = [
+            (many(1), many(2), Class::Drifts),
+            (many(2), many(2), Class::Preexisting),
+            (many(2), many(1), Class::Restores),
+        ];
+        for (before, after, class) in moves {
+            let finding = found(&many(1), &before, &after);
+            assert_eq!(counts(&finding, class), MANY, "{class:?}");
+            assert!(finding.changes.iter().all(|change| change.class == class && change.written.is_some()));
+        }
+    }
+
+    #[test]
+    fn what_is_part_of_a_change_is_restored_by_none() {
+        let difference = |path: &str| Difference {
+            path: path.parse().unwrap(),
+            kind: Kind::Changed,
+            declared: None,
+            live: Some("1".to_owned()),
+            node: 0,
+        };
+        let before: Vec<Difference> = ["a", "b.c", "b.d", "e.f.g", "h"].map(difference).into();
+        let after: Vec<Difference> = ["a.x", "a.x.y", "b.c", "b.cc", "e"].map(difference).into();
+        let changes = classified(&before, after);
+        let restored = changes.iter().filter(|change| change.class == Class::Restores);
+        assert_eq!(restored.map(|change| change.path.to_string()).collect::<Vec<_>>(), ["b.d", "h"]);
+    }
 }

@@ -4,7 +4,7 @@
 //! the same function. It never prints a Secret's value.
 //!
 //! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
-//! lays beside it what the [`basis`] knows ([`policy`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] and
+//! lays beside it what the [`basis`] knows ([`policy`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
 //! [`removal`] say what it does to what is declared, before any policy; [`ruling`] (for deployers with [`deployer`]) says what
 //! follows, [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
 //! puts it in words, [`json`] and [`response`] on the wire.
@@ -26,6 +26,7 @@ pub mod policy;
 pub mod removal;
 pub mod response;
 pub mod ruling;
+pub mod sides;
 pub mod tables;
 pub mod text;
 pub mod verdict;
@@ -34,6 +35,7 @@ pub mod writer;
 
 use jiff::Timestamp;
 
+use crate::drift::declared::Declared;
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::basis::Basis;
 use crate::gate::case::Case;
@@ -42,6 +44,7 @@ use crate::gate::removal::Removal;
 use crate::gate::ruling::Ruled;
 use crate::gate::verdict::Outcome;
 use crate::gate::write::{Change, Write};
+use crate::limits::FIELDS_KEPT_MAX;
 
 /// Decides one write.
 ///
@@ -57,9 +60,20 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
             ruling::of_removal(&case, &Removal::of(&aim.key, before, case.declared(), &basis.index))
         }
         (_, Change::Create { .. } | Change::Update { .. } | Change::Connect) => match case.declared() {
-            Some(declared) => ruling::of_change(&case, case.view().finding(&declared.json, write.change)),
+            Some(declared) => of_change(&case, declared),
             None => Ruled::foreign("not declared in Git"),
         },
     };
     conclude::outcome(&case, ruled)
+}
+
+/// Rules on what a write leaves of a declared object; the values of the fields that are kept are looked up.
+fn of_change(case: &Case<'_>, declared: &Declared) -> Ruled {
+    let view = case.view();
+    let texts = view.texts(case.write.change);
+    let sides = texts.read();
+    let mut ruled = ruling::of_change(case, view.finding_of(&declared.json, &sides), &sides);
+    ruled.changes.truncate(FIELDS_KEPT_MAX);
+    sides.complete(&mut ruled.changes);
+    ruled
 }

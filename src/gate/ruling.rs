@@ -10,6 +10,7 @@ use crate::gate::facts::Question;
 use crate::gate::finding::{Certainty, Change, Finding};
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::removal::Removal;
+use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
 
 /// What is ruled, and on what ground.
@@ -145,7 +146,7 @@ impl Ruled {
 }
 
 /// Rules on a create or an update of a declared object.
-pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
+pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled {
     let sanction = Sanction::of(case.rule);
     if case.writer.role == WriterRole::Landfast {
         return Ruled::under(&sanction, Ruling::Allow, "written by landfast", Ground::None);
@@ -154,7 +155,10 @@ pub fn of_change(case: &Case<'_>, finding: Finding) -> Ruled {
     if charges.all().is_empty() {
         return of_agreement(case, &sanction, finding);
     }
-    if charges.owners.is_empty() && case.writer.role == WriterRole::Deployer && deployer::is_behind(case, &finding) {
+    if charges.owners.is_empty()
+        && case.writer.role == WriterRole::Deployer
+        && deployer::is_behind(case, &finding, sides)
+    {
         return Ruled::under(&sanction, Ruling::Allow, "agrees with an earlier revision", Ground::None);
     }
 
