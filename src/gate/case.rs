@@ -11,7 +11,7 @@ use crate::gate::facts::Facts;
 use crate::gate::finding::{Change, View};
 use crate::gate::policy::Rule;
 use crate::gate::verdict::WriterRole;
-use crate::gate::write::Write;
+use crate::gate::write::{self, Write};
 use crate::gate::writer::Identity;
 
 /// A write, and all that bears on it.
@@ -75,7 +75,10 @@ impl<'c> Case<'c> {
         let finalizers = FieldPath::of(["metadata", "finalizers"]);
         let goes = (condemned || self.is_terminating()) && change.written.is_none() && finalizers.covers(&change.path);
         let delegated = self.writer.role == WriterRole::Deployer && self.is_delegated(&change.path);
-        goes || delegated || self.writer.may_move(&self.aim.key, &change.path, self.replicas().as_ref())
+        let bare = matches!(self.write.change, write::Change::Create { .. })
+            && change.written.is_none()
+            && self.writer.makes(&self.aim.key);
+        goes || bare || delegated || self.writer.may_move(&self.aim.key, &change.path, self.replicas().as_ref())
     }
 
     /// Whether some controller moves this field, so that it leaves the declaration for deployers and for repair: by a policy,

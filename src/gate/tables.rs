@@ -115,6 +115,8 @@ pub enum Power {
     Moves(Fields),
     /// Moves the replicas of any kind, where its `/scale` writes.
     Replicas,
+    /// Makes this object of a kind in every namespace, without what Git may declare of it: the kind, and the object's name.
+    Makes(&'static str, &'static str),
     /// Makes, changes and deletes objects of these kinds.
     Owns(&'static [&'static str]),
     /// Deletes objects of these kinds.
@@ -130,8 +132,11 @@ const fn moves(kinds: &'static [&'static str], fields: &'static [&'static str]) 
 /// Members of metadata that a controller copies to what it made.
 const COPIED: &[&str] = &["metadata.labels", "metadata.annotations", "metadata.ownerReferences"];
 const FINALIZERS: &[&str] = &["metadata.finalizers"];
+/// What a load balancer's controller keeps on its Service.
+const SERVED: &[&str] = &["metadata.finalizers", "status"];
 
-/// The service accounts of kube-controller-manager, in `kube-system`.
+/// The service accounts of kube-controller-manager, in `kube-system`. Those for services, routes and nodes are the cloud
+/// controller manager's too.
 const CONTROLLERS: &[(&str, &[Power])] = &[
     (
         "attachdetach-controller",
@@ -185,6 +190,7 @@ const CONTROLLERS: &[(&str, &[Power])] = &[
                 &["Node"],
                 &["spec.taints", "spec.podCIDR", "spec.podCIDRs", "metadata.labels", "metadata.annotations"],
             ),
+            moves(&["Node"], &["spec.providerID"]),
         ],
     ),
     (
@@ -201,11 +207,17 @@ const CONTROLLERS: &[(&str, &[Power])] = &[
     ("replication-controller", &[Power::Owns(&["Pod"])]),
     ("resource-claim-controller", &[Power::Owns(&["ResourceClaim.resource.k8s.io"])]),
     ("resourcequota-controller", &[]),
-    ("root-ca-cert-publisher", &[moves(&["ConfigMap"], &[r#"data["ca.crt"]"#, "metadata.annotations"])]),
+    (
+        "root-ca-cert-publisher",
+        &[
+            Power::Makes("ConfigMap", "kube-root-ca.crt"),
+            moves(&["ConfigMap"], &[r#"data["ca.crt"]"#, "metadata.annotations"]),
+        ],
+    ),
     ("route-controller", &[]),
-    ("service-account-controller", &[]),
+    ("service-account-controller", &[Power::Makes("ServiceAccount", "default")]),
     ("service-cidrs-controller", &[moves(&["ServiceCIDR.networking.k8s.io"], FINALIZERS)]),
-    ("service-controller", &[moves(&["Service"], FINALIZERS)]),
+    ("service-controller", &[moves(&["Service"], SERVED)]),
     (
         "statefulset-controller",
         &[Power::Owns(&["Pod", "ControllerRevision.apps"]), moves(&["PersistentVolumeClaim"], COPIED)],
@@ -224,6 +236,24 @@ const CONTROLLERS: &[(&str, &[Power])] = &[
     ("ttl-controller", &[moves(&["Node"], &[r#"metadata.annotations["node.alpha.kubernetes.io/ttl"]"#])]),
     ("validatingadmissionpolicy-status-controller", &[]),
     ("vac-protection-controller", &[moves(&["VolumeAttributesClass.storage.k8s.io"], FINALIZERS)]),
+];
+
+/// The cloud controller manager run without an account for each controller: load balancers, nodes and their routes.
+const CLOUD: &[Power] = &[
+    Power::Deletes(&["Node"]),
+    moves(&["Service"], SERVED),
+    moves(
+        &["Node"],
+        &[
+            "spec.taints",
+            "spec.providerID",
+            "spec.podCIDR",
+            "spec.podCIDRs",
+            "status",
+            "metadata.labels",
+            "metadata.annotations",
+        ],
+    ),
 ];
 
 /// Kubelets, `system:node:<name>`: their own Node, the Pods on it, their Lease.
@@ -257,11 +287,15 @@ pub enum Account {
 /// The control-plane account of that user name, if it is one.
 pub fn account(user: &str) -> Option<Account> {
     if let Some(name) = user.strip_prefix("system:serviceaccount:kube-system:") {
+        if name == "cloud-controller-manager" {
+            return Some(Account::Of(CLOUD));
+        }
         let (_, powers) = CONTROLLERS.iter().find(|(controller, _)| *controller == name)?;
         return Some(Account::Of(powers));
     }
     match user {
         "system:kube-controller-manager" => Some(Account::ControllerManager),
+        "system:cloud-controller-manager" => Some(Account::Of(CLOUD)),
         "system:kube-scheduler" => Some(Account::Of(SCHEDULER)),
         "system:apiserver" => Some(Account::Of(API_SERVER)),
         _ => user.starts_with("system:node:").then_some(Account::Of(NODE)),
@@ -283,14 +317,22 @@ impl Account {
             Power::Moves(fields) => is_any(fields.kinds, key) && fields.fields.iter().any(|field| covers(field, path)),
             Power::Replicas => replicas == Some(path),
             Power::Owns(kinds) => is_any(kinds, key),
-            Power::Deletes(_) | Power::DeletesOwned => false,
+            Power::Makes(..) | Power::Deletes(_) | Power::DeletesOwned => false,
+        })
+    }
+
+    /// Whether making this object, with nothing of what Git may declare of it, is a part of its work.
+    pub fn makes(self, key: &ObjectKey) -> bool {
+        self.powers().any(|power| match power {
+            Power::Makes(kind, name) => is_any(&[kind], key) && *name == key.name(),
+            Power::Moves(_) | Power::Replicas | Power::Owns(_) | Power::Deletes(_) | Power::DeletesOwned => false,
         })
     }
 
     /// Whether deleting this object is a part of its work. `owned`: it names an owner.
     pub fn may_delete(self, key: &ObjectKey, owned: bool) -> bool {
         self.powers().any(|power| match power {
-            Power::Moves(_) | Power::Replicas => false,
+            Power::Moves(_) | Power::Replicas | Power::Makes(..) => false,
             Power::Owns(kinds) | Power::Deletes(kinds) => is_any(kinds, key),
             Power::DeletesOwned => owned,
         })
@@ -352,7 +394,7 @@ mod tests {
     #[test]
     fn every_shipped_path_is_a_path() {
         let _ = (parse(NOBODYS_DRIFT), parse(BOOKKEEPING));
-        let all = Account::ControllerManager.powers().chain(NODE).chain(SCHEDULER);
+        let all = Account::ControllerManager.powers().chain(NODE).chain(SCHEDULER).chain(CLOUD);
         for power in all {
             if let Power::Moves(fields) = power {
                 for field in fields.fields {
@@ -382,6 +424,27 @@ mod tests {
         assert!(of("generic-garbage-collector").may_delete(&deployment, true));
         assert!(!of("generic-garbage-collector").may_delete(&deployment, false));
         assert!(Account::ControllerManager.may_delete(&key("batch", "Job"), false));
+    }
+
+    #[test]
+    fn the_cloud_keeps_nodes_and_load_balancers() {
+        let finalizer = path(r#"metadata.finalizers[="service.kubernetes.io/load-balancer-cleanup"]"#);
+        for user in [
+            "system:cloud-controller-manager",
+            "system:serviceaccount:kube-system:cloud-controller-manager",
+            "system:serviceaccount:kube-system:service-controller",
+        ] {
+            let account = account(user).unwrap();
+            assert!(account.may_move(&key("", "Service"), &finalizer, None), "{user}");
+            assert!(account.may_move(&key("", "Service"), &path("status.loadBalancer.ingress"), None), "{user}");
+            assert!(!account.may_move(&key("", "Service"), &path("spec.type"), None), "{user}");
+        }
+        for user in ["system:cloud-controller-manager", "system:serviceaccount:kube-system:node-controller"] {
+            let account = account(user).unwrap();
+            assert!(account.may_move(&key("", "Node"), &path("spec.providerID"), None), "{user}");
+            assert!(account.may_delete(&key("", "Node"), false), "{user}");
+        }
+        assert!(account("system:serviceaccount:shop:cloud-controller-manager").is_none());
     }
 
     #[test]

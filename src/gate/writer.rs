@@ -59,6 +59,11 @@ impl<'b> Identity<'b> {
             || self.account.is_some_and(|account| account.may_move(key, path, replicas))
     }
 
+    /// Whether it makes this object in every namespace, without what Git may declare of it.
+    pub fn makes(&self, key: &ObjectKey) -> bool {
+        self.account.is_some_and(|account| account.makes(key))
+    }
+
     /// Whether it deletes such objects as a part of its work. `owned`: the object names owners, so that it may be condemned.
     pub fn may_delete(&self, key: &ObjectKey, owned: bool) -> bool {
         self.account.is_some_and(|account| account.may_delete(key, owned))
