@@ -37,6 +37,9 @@ pub const IDENTITY_RETRY: Duration = Duration::from_secs(5);
 /// Longest that one fetch of a source may take before its process is ended.
 pub const FETCH_TIME_MAX: Duration = Duration::from_mins(1);
 
+/// How long the first fetch waits for the API server's kinds, where what was restored names some that nobody knows.
+pub const FIRST_FETCH_DELAY: Duration = Duration::from_secs(2);
+
 /// Longest first fetch of a source, which brings its whole history; it may not be silent for [`FETCH_TIME_MAX`].
 pub const CLONE_TIME_MAX: Duration = Duration::from_mins(10);
 

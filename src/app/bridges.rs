@@ -10,10 +10,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::client;
-use crate::cluster::openapi::GroupVersion;
+use crate::cluster::openapi::{GroupVersion, Learnt};
 use crate::config::Settings;
-use crate::drift::schema::Schemas;
-use crate::follow::{Follow, Start, Statuses};
+use crate::follow::{Follow, SourceStatus, Start, Statuses};
 use crate::gate::basis::Basis;
 use crate::limits;
 
@@ -48,32 +47,74 @@ pub(super) async fn wanted(
     }
 }
 
-/// Waits until every source has a revision or was asked for one, at most [`limits::READY_WAIT_MAX`].
+/// Waits until every source has a revision or was asked for one, and is read with all kinds that the API server knows; at most
+/// [`limits::READY_WAIT_MAX`].
 ///
 /// Webhook entries rendered before that would replace those of the last run, and what it guarded would go in unjudged.
-pub(super) async fn restored(follow: &Follow) {
+pub(super) async fn restored(follow: &Follow, mut answered: watch::Receiver<Answered>) {
     let mut status = follow.status();
-    let known = |sources: &Statuses| {
-        sources.iter().all(|source| match source.start {
-            Start::Restoring => false,
-            Start::Restored => source.revision.is_some(),
-            Start::Asked => true,
-        })
+    let known = |sources: &Statuses| sources.iter().all(|it| it.revision.is_some() || it.start == Start::Asked);
+    let restored = async {
+        loop {
+            let sources = Arc::clone(&status.borrow_and_update());
+            if known(&sources) && is_loaded(&sources, &answered.borrow_and_update()) {
+                return;
+            }
+            let more = tokio::select! {
+                changed = status.changed() => changed,
+                changed = answered.changed() => changed,
+            };
+            if more.is_err() {
+                return;
+            }
+        }
     };
     // What is not there by then is not waited for: the rest is to be guarded.
-    let _late = timeout(limits::READY_WAIT_MAX, status.wait_for(known)).await;
+    let _late = timeout(limits::READY_WAIT_MAX, restored).await;
 }
 
-/// What the API server says of kinds, to those who render and compare.
-pub(super) async fn learnt(mut learnt: watch::Receiver<Schemas>, follow: Follow, shutdown: impl Future<Output = ()>) {
+/// Whether all that the state folder remembers is in force, and nothing of it waits for what the API server may say.
+pub(super) fn is_loaded(sources: &Statuses, answered: &Answered) -> bool {
+    let is_known = |source: &SourceStatus| match answered {
+        Answered::NobodyToAsk => true,
+        Answered::For(answered) => source.unknown.iter().all(|kind| answered.contains(kind)),
+    };
+    sources.iter().all(|source| source.start != Start::Restoring && !source.stale && is_known(source))
+}
+
+/// On which groups and versions the API server has spoken, so that what it said is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// There is no API server.
+    NobodyToAsk,
+    /// These.
+    For(BTreeSet<(String, String)>),
+}
+
+/// What the API server says of kinds, to those who render and compare; then on what it has spoken.
+pub(super) async fn learnt(
+    learnt: Learnt,
+    follow: Follow,
+    in_force: watch::Sender<Answered>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let Learnt { mut schemas, mut answered } = learnt;
     let mut shutdown = pin!(shutdown);
     loop {
-        tokio::select! {
-            changed = learnt.changed() => if changed.is_err() { return },
+        let fresh = tokio::select! {
+            changed = schemas.changed() => changed.map(|()| true),
+            changed = answered.changed() => changed.map(|()| false),
             () = &mut shutdown => return,
+        };
+        let Ok(fresh) = fresh else { return };
+        // Before the schemas: those are published first.
+        let told = answered.borrow_and_update().clone();
+        if fresh || schemas.has_changed().unwrap_or(false) {
+            let schemas = schemas.borrow_and_update().clone();
+            follow.set_schemas(schemas).await;
         }
-        let schemas = learnt.borrow_and_update().clone();
-        follow.set_schemas(schemas).await;
+        let told = told.into_iter().map(|GroupVersion { group, version }| (group, version));
+        in_force.send_replace(Answered::For(told.collect()));
     }
 }
 

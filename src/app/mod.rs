@@ -7,6 +7,7 @@ mod answers;
 mod bridges;
 mod progress;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::answers::World;
+use crate::app::bridges::Answered;
 use crate::app::progress::Followed;
 use crate::audit::Clock;
 use crate::audit::board::Board;
@@ -135,10 +137,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program } = options;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     let clock: Clock = Arc::new(Timestamp::now);
-    let settings = config::load(&config).map_err(|faults| anyhow::anyhow!(list(&faults)))?;
-    for notice in &settings.notices {
-        tracing::warn!(%notice, "Configuration without effect");
-    }
+    let settings = load(&config)?;
     let store = Arc::new(Store::open(&state_dir)?);
     let client = match client::connect(kubeconfig.as_deref()).await {
         Ok(client) => Some(client),
@@ -149,7 +148,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let ends = Ends { serving: watch::channel(false).0, all: watch::channel(false).0 };
     let mut tasks = Tasks::new();
     let metrics = Arc::new(Metrics::new());
-    let settings = Arc::new(settings);
     let schemas = Schemas::builtin();
     let (follower, follow) = follow::follow(follow::Options {
         settings: Arc::clone(&settings),
@@ -176,14 +174,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let router = admission::router(Arc::new(admission));
     let webhooks = Listener::https(listen, config, router, Arc::clone(&metrics)).await?;
 
-    let progress = Followed::new(follow.clone());
+    let nobody = if client.is_some() { Answered::For(BTreeSet::new()) } else { Answered::NobodyToAsk };
+    let (in_force, answered) = watch::channel(nobody);
+    let progress = Followed::new(follow.clone(), answered);
     let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, Arc::clone(&metrics)));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
 
     if let Some(client) = client {
-        let cluster = Cluster { client, reach, stand_down, bundle: shown.bundle, metrics: Arc::clone(&metrics) };
+        let cluster = Cluster { client, reach, stand_down, bundle: shown.bundle, metrics, in_force };
         cluster.watch(&mut tasks, &ends, &follow, schemas, settings);
     }
     let mut serving = JoinSet::new();
@@ -195,6 +195,14 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ends.all.send_replace(true);
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+fn load(config: &[PathBuf]) -> anyhow::Result<Arc<config::Settings>> {
+    let settings = config::load(config).map_err(|faults| anyhow::anyhow!(list(&faults)))?;
+    for notice in &settings.notices {
+        tracing::warn!(%notice, "Configuration without effect");
+    }
+    Ok(Arc::new(settings))
 }
 
 /// Waits for a signal (fine), or for a part that ends by itself (not fine).
@@ -245,16 +253,18 @@ struct Cluster {
     stand_down: Duration,
     bundle: watch::Receiver<Arc<str>>,
     metrics: Arc<Metrics>,
+    in_force: watch::Sender<Answered>,
 }
 
 impl Cluster {
     fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, settings: Arc<config::Settings>) {
-        let Self { client, reach, stand_down, bundle, metrics } = self;
-        let (wanted, wanted_seen) = watch::channel(std::collections::BTreeSet::new());
+        let Self { client, reach, stand_down, bundle, metrics, in_force } = self;
+        let answered = in_force.subscribe();
+        let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
         spawn(tasks, "wanted", bridges::wanted(follow.basis(), follow.status(), wanted, ends.all()));
         spawn(tasks, "openapi", openapi.run(ends.all()));
-        spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), ends.all()));
+        spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
         spawn(tasks, "identity", bridges::identity(client.clone(), follow.clone(), settings, ends.all()));
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
         let alarm = Arc::new(move |tampering: Tampering| {
@@ -268,7 +278,7 @@ impl Cluster {
         let (follow, early, end) = (follow.clone(), ends.all(), ends.all());
         spawn(tasks, "webhooks", async move {
             tokio::select! {
-                () = bridges::restored(&follow) => keeper.run(follow.basis(), end).await,
+                () = bridges::restored(&follow, answered) => keeper.run(follow.basis(), end).await,
                 () = early => {}
             }
         });

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
+
+use crate::app::bridges::{Answered, is_loaded};
 use crate::follow::{Follow, SourceStatus};
 use crate::serve::status::{Phase, Progress, SourceReport};
 
 /// The progress of the process.
 pub(super) struct Followed {
     follow: Follow,
+    answered: watch::Receiver<Answered>,
+    /// Once loaded is loaded: what a later commit brings holds nobody back.
+    loaded: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Followed {
-    pub(super) fn new(follow: Follow) -> Arc<Self> {
-        Arc::new(Self { follow, draining: AtomicBool::new(false) })
+    pub(super) fn new(follow: Follow, answered: watch::Receiver<Answered>) -> Arc<Self> {
+        Arc::new(Self { follow, answered, loaded: AtomicBool::new(false), draining: AtomicBool::new(false) })
     }
 
     /// From now on nobody is to be sent here.
@@ -27,7 +33,10 @@ impl Progress for Followed {
     fn phase(&self) -> Phase {
         if self.draining.load(Ordering::Relaxed) {
             Phase::Draining
-        } else if self.follow.is_restored() {
+        } else if self.loaded.load(Ordering::Relaxed)
+            || is_loaded(&self.follow.status().borrow(), &self.answered.borrow())
+        {
+            self.loaded.store(true, Ordering::Relaxed);
             Phase::Loaded
         } else {
             Phase::Loading

@@ -120,6 +120,10 @@ impl Followed {
         }
         if order.errand == Errand::Restore {
             self.start = Start::Restored;
+            if !self.standing.unknown().is_empty() {
+                // A remote that hangs must not hold back the reading that the API server's answer calls for.
+                self.due += limits::FIRST_FETCH_DELAY;
+            }
         }
         let fetched = fetched?;
         self.start = Start::Asked;
@@ -178,7 +182,8 @@ impl Followed {
         refused.chain(of_crds).chain(overlaps).chain(self.standing.faults()).collect()
     }
 
-    pub(super) fn status(&self) -> SourceStatus {
+    /// `wanted`: the fingerprint of the kinds in force.
+    pub(super) fn status(&self, wanted: u64) -> SourceStatus {
         SourceStatus {
             id: self.settings.id.clone(),
             remote: printable_url(&self.settings.url),
@@ -192,6 +197,7 @@ impl Followed {
             unknown: self.standing.unknown(),
             error: self.error.clone(),
             fetched: self.fetched,
+            stale: self.is_stale(wanted),
             start: self.start,
         }
     }

@@ -69,8 +69,8 @@ enum Event {
     Refresh(SourceId, oneshot::Sender<Refreshed>),
     /// The operator asks for something else.
     Settings(Arc<Settings>),
-    /// The cluster's kinds have changed.
-    Schemas(Schemas),
+    /// The cluster's kinds have changed. Answered once they are published.
+    Schemas(Schemas, oneshot::Sender<()>),
 }
 
 /// What came of asking Git anew.
@@ -117,6 +117,8 @@ pub struct SourceStatus {
     pub error: Option<String>,
     /// When Git last answered.
     pub fetched: Option<Timestamp>,
+    /// Whether kinds or settings are others than it was read with, so that it is about to be read again.
+    pub stale: bool,
     /// How far its start has come.
     pub start: Start,
 }
@@ -154,11 +156,6 @@ impl Follow {
         self.status.clone()
     }
 
-    /// Whether all that the state folder remembers is in force: a replica is not ready before (CONTRACT part 10).
-    pub fn is_restored(&self) -> bool {
-        self.status.borrow().iter().all(|source| source.start != Start::Restoring)
-    }
-
     /// Asks Git whether a source has moved, and waits until that is in force.
     ///
     /// Asking together costs one fetch. A source that was asked too often lately, or whose remote fails, is not asked.
@@ -183,9 +180,11 @@ impl Follow {
         let _ = self.events.send(Event::Settings(settings)).await;
     }
 
-    /// Knows other kinds from now on.
+    /// Knows other kinds from now on. Returns once they are published, and with them which sources are to be read again.
     pub async fn set_schemas(&self, schemas: Schemas) {
-        let _ = self.events.send(Event::Schemas(schemas)).await;
+        let (reply, published) = oneshot::channel();
+        let _ = self.events.send(Event::Schemas(schemas, reply)).await;
+        let _ = published.await;
     }
 }
 

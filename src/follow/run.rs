@@ -147,10 +147,12 @@ impl Follower {
                 self.adopt(&settings, Instant::now());
                 self.publish().await;
             }
-            Event::Schemas(base) => {
+            Event::Schemas(base, reply) => {
                 self.base = base;
                 self.crds.clear();
                 self.publish().await;
+                // Who has stopped waiting needs no answer.
+                let _ = reply.send(());
             }
         }
     }
@@ -311,7 +313,8 @@ impl Follower {
     }
 
     fn publish_status(&self) {
-        self.status.send_replace(Arc::new(self.sources.values().map(Followed::status).collect()));
+        let wanted = fingerprint(&self.schemas);
+        self.status.send_replace(Arc::new(self.sources.values().map(|source| source.status(wanted)).collect()));
     }
 }
 

@@ -12,12 +12,10 @@ use landfast::audit::event::{Event, Reason};
 use landfast::audit::record::Object;
 use landfast::cluster::client::who_am_i;
 use landfast::cluster::namespace::Namespaces;
-use landfast::cluster::openapi::{GroupVersion, OpenApi};
 use landfast::cluster::writer::Writer;
 use landfast::drift::schema::Schemas;
 use landfast::gate::policy::FailurePolicy;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use crate::gate::{DEPLOYMENT as DECLARED, source};
 use crate::testbed::control_plane::free_port;
@@ -77,11 +75,11 @@ const VOLUME: &str = r#"{"metadata":{"name":"$NS"},"spec":{"capacity":{"storage"
     "hostPath":{"path":"/nowhere"}}}"#;
 
 /// Fail, so that the configuration has a guard.
-const POLICY: &str = "apiVersion: landfast.dev/v1alpha1\nkind: DriftPolicy\nmetadata: { name: deny }\nspec:\n  \
+pub(crate) const POLICY: &str = "apiVersion: landfast.dev/v1alpha1\nkind: DriftPolicy\nmetadata: { name: deny }\nspec:\n  \
                       mode: Enforce\n  rulings: { drift: Deny, delete: Deny }\n  failurePolicy: Fail\n";
 
 /// Sends a write as the administrator, by a client that no proxy of kubectl softens.
-fn send(method: &str, path: &str, body: &str, groups: &[&str]) -> Result<Value, kube::Error> {
+pub(crate) fn send(method: &str, path: &str, body: &str, groups: &[&str]) -> Result<Value, kube::Error> {
     let (method, kind) = match method {
         "MERGE" => ("PATCH", "application/merge-patch+json"),
         "APPLY" => ("PATCH", "application/apply-patch+yaml"),
@@ -283,7 +281,7 @@ async fn a_restart_never_takes_the_guard_away() {
 }
 
 /// How many entries each written configuration had.
-fn landfast_wrote(log: &str) -> Vec<u64> {
+pub(crate) fn landfast_wrote(log: &str) -> Vec<u64> {
     let lines = log.lines().filter(|line| line.contains("Wrote the webhook configuration"));
     lines
         .filter_map(|line| {
@@ -312,35 +310,6 @@ async fn a_new_basis_is_honoured_and_an_equal_one_is_not_written() {
     assert_ne!(version(), before);
     assert_eq!(bench.alarms.load(Ordering::SeqCst), 0, "our own writes are no tampering");
     bench.end().await;
-}
-
-const WIDGETS: &str = r#"{"metadata":{"name":"widgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced",
-    "names":{"plural":"widgets","kind":"Widget"},"versions":[{"name":"v1","served":true,"storage":true,
-    "schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object","properties":{
-    "count":{"type":"integer"},"parts":{"type":"array","x-kubernetes-list-type":"set","items":{"type":"string"}}}},
-    "status":{"type":"object","properties":{"count":{"type":"integer"}}}}}},
-    "subresources":{"status":{},"scale":{"specReplicasPath":".spec.count","statusReplicasPath":".status.count"}}}]}}"#;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_kind_is_known_soon_after_its_definition() {
-    let _turn = TURN.lock().await;
-    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    let wanted = ["apps/v1", "example.com/v1"].map(GroupVersion::parse).into();
-    let (_keep, wanted) = watch::channel(wanted);
-    let (openapi, known) = OpenApi::new(PLANE.client(User::Landfast).await, Schemas::builtin(), wanted);
-    let running = tokio::spawn(openapi.run(std::future::pending()));
-    assert!(known.borrow().kind("example.com", "Widget").is_none());
-    send("POST", definitions, WIDGETS, &[]).unwrap();
-    let widget = eventually("the kind to be known", || known.borrow().kind("example.com", "Widget").cloned());
-    assert_eq!((widget.resource.as_str(), widget.namespaced, widget.served), ("widgets", true, true));
-    let version = &widget.versions[0];
-    let scale = version.scale.as_ref().map(ToString::to_string);
-    assert_eq!((version.version.as_str(), version.status, scale.as_deref()), ("v1", true, Some("spec.count")));
-    assert!(known.borrow().schema("example.com", "v1", "Widget").is_some());
-    assert!(known.borrow().kind("apps", "Deployment").is_some());
-    send("DELETE", &format!("{definitions}/widgets.example.com"), "{}", &[]).unwrap();
-    eventually("the kind to be forgotten", || known.borrow().kind("example.com", "Widget").is_none().then_some(()));
-    running.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

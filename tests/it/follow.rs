@@ -251,7 +251,7 @@ async fn a_source_that_never_answered_declares_nothing_and_says_so() {
     let status = following.follow.status();
     let errors: Vec<_> = status.borrow().iter().map(|source| source.error.clone().unwrap()).collect();
     assert!(errors[0].contains("/no/such") && errors[1].contains("is empty"), "{errors:?}");
-    assert!(following.follow.is_restored());
+    assert!(status.borrow().iter().all(|source| source.start == Start::Asked && !source.stale));
     assert!(following.basis().sources.values().all(|source| source.revision.is_none()));
     assert_eq!(following.follow.refresh(&SourceId("c".into()), soon()).await, Refreshed::Unknown);
 }

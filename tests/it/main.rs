@@ -17,6 +17,7 @@ mod gate;
 mod git;
 mod git_https;
 mod hostile;
+mod kinds;
 mod modes;
 mod outage;
 mod records;
