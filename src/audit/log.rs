@@ -5,6 +5,7 @@ use crate::audit::record::Record;
 /// Writes one log line.
 pub fn write(record: &Record) {
     let object = &record.object;
+    let origin = record.origin.as_ref();
     tracing::info!(
         target: "landfast::record",
         id = record.id,
@@ -25,7 +26,10 @@ pub fn write(record: &Record) {
         revision = record.revision.as_deref(),
         owners = record.owners.join(" "),
         reason = record.reason,
+        origin = origin.map(|origin| serde_json::to_string(origin).unwrap_or_default()),
         fields = serde_json::to_string(&record.fields).unwrap_or_default(),
+        // `message` is the line's own name for its words.
+        told = record.message,
         "Ruled"
     );
 }

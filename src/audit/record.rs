@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::verdict::{Class, Field, Ruling, Verdict, WriterRole};
+use crate::gate::json::{FieldJson, OriginJson};
+use crate::gate::message::is_secret;
+use crate::gate::verdict::{Ruling, Verdict, WriterRole};
 use crate::limits;
 
 /// One verdict on the record. Its JSON members are those of a verdict (CONTRACT part 14), with `id`, `time` and `count`.
@@ -51,9 +53,12 @@ pub struct Record {
     pub owners: Vec<String>,
     /// Why, in a few words.
     pub reason: String,
+    /// Where Git declares the object, of a verdict on all of it: a delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginJson>,
     /// The fields that matter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<RecordField>,
+    pub fields: Vec<FieldJson>,
     /// The message as the writer saw it, or would have seen it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -87,45 +92,6 @@ pub struct Writer {
     pub role: WriterRole,
 }
 
-/// One field of a record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RecordField {
-    /// Where, in the one grammar of paths.
-    pub path: String,
-    /// What the change is.
-    pub class: Class,
-    /// Git's value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub git: Option<String>,
-    /// The value before the write.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// The value in the write.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub written: Option<String>,
-    /// Where Git says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub origin: Option<RecordOrigin>,
-}
-
-/// Where Git says something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordOrigin {
-    /// The file, from the root of the repository.
-    pub file: String,
-    /// The line, from 1.
-    pub line: u32,
-    /// The commit that last wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<String>,
-    /// That commit's author.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-    /// When it was written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<Timestamp>,
-}
-
 /// What a review tells besides the write: names that a record keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -139,7 +105,12 @@ impl Record {
     /// Makes the record of a verdict.
     pub fn of(verdict: &Verdict, seen: &Seen, now: Timestamp) -> Self {
         let key = &verdict.object;
-        let secret = key.group().is_empty() && key.kind() == "Secret";
+        // The gate leaves a Secret's values out already; what it forgot is left out here.
+        let secret = is_secret(key);
+        let field = |field| {
+            let told = FieldJson::of(field);
+            if secret { told.without_values() } else { told }
+        };
         Self {
             id: identity(verdict, now),
             time: now,
@@ -164,29 +135,9 @@ impl Record {
             revision: verdict.revision.as_ref().map(ToString::to_string),
             owners: verdict.owners.clone(),
             reason: verdict.reason.to_owned(),
-            fields: verdict.fields.iter().map(|field| RecordField::of(field, secret)).collect(),
+            origin: verdict.origin.as_ref().map(OriginJson::of),
+            fields: verdict.fields.iter().map(field).collect(),
             message: verdict.message.clone(),
-        }
-    }
-}
-
-impl RecordField {
-    /// The gate leaves a Secret's values out already; what it forgot is left out here.
-    fn of(field: &Field, secret: bool) -> Self {
-        let value = |value: &Option<String>| if secret { None } else { value.clone() };
-        Self {
-            path: field.path.to_string(),
-            class: field.class,
-            git: value(&field.git),
-            before: value(&field.before),
-            written: value(&field.written),
-            origin: field.origin.as_ref().map(|origin| RecordOrigin {
-                file: origin.file.clone(),
-                line: origin.line,
-                commit: origin.commit.as_ref().map(|info| info.commit.to_string()),
-                author: origin.commit.as_ref().map(|info| info.author.clone()),
-                date: origin.commit.as_ref().map(|info| info.date),
-            }),
         }
     }
 }
@@ -233,7 +184,9 @@ pub(crate) mod tests {
     use crate::audit::record::{Record, Seen};
     use crate::drift::declared::ObjectKey;
     use crate::drift::path::{FieldPath, Segment};
-    use crate::gate::verdict::{Class, Field, Ruling, Verdict, WriterRole};
+    use crate::gate::basis::{CommitId, CommitInfo};
+    use crate::gate::json::verdict_json;
+    use crate::gate::verdict::{Class, Field, Origin, Ruling, Verdict, WriterRole};
     use crate::gate::write::User;
 
     pub(crate) fn verdict(kind: &str, ruling: Ruling, written: &str) -> Verdict {
@@ -250,6 +203,7 @@ pub(crate) mod tests {
             source: None,
             revision: None,
             owners: Vec::new(),
+            origin: None,
             fields: vec![Field {
                 path: FieldPath(vec![Segment::Field("data".into())]),
                 class: Class::Drifts,
@@ -313,5 +267,25 @@ pub(crate) mod tests {
         let json = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), record);
         assert!(json.contains(r#""ruling":"Warn""#) && json.contains(r#""class":"drifts""#), "{json}");
+    }
+
+    #[test]
+    fn a_record_tells_its_fields_as_the_verdict_does() {
+        for written in ["5", r#""5""#, "null", r#"{"a":[1.5,true]}"#, r#""cut sho…"#] {
+            let mut verdict = verdict("ConfigMap", Ruling::Deny, written);
+            let commit = CommitInfo {
+                commit: CommitId("3f2a91c".into()),
+                author: "Ada Author".to_owned(),
+                date: at("2026-11-02T09:00:00Z"),
+            };
+            let origin = Some(Origin { file: "web.yaml".to_owned(), line: 9, commit: Some(commit) });
+            verdict.fields[0].origin.clone_from(&origin);
+            verdict.origin = origin;
+            let record = Record::of(&verdict, &seen("a"), at("2026-11-22T10:00:01Z"));
+            let told = verdict_json(&verdict, "a");
+            let json = serde_json::to_value(&record).unwrap();
+            assert_eq!((&json["fields"], &json["origin"]), (&told["fields"], &told["origin"]));
+            assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+        }
     }
 }

@@ -38,6 +38,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         source: source.map(|source| source.id.clone()),
         revision: source.and_then(|source| source.revision.clone()),
         owners: Vec::new(),
+        origin: None,
         fields,
         message: String::new(),
         warnings: Vec::new(),
@@ -65,8 +66,11 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         (Some(source), Some(declared)) => source.owners.of(&declared.file),
         (_, _) => Vec::new(),
     };
-    let commit =
-        declared.zip(case.source).and_then(|(declared, source)| commit(case, source, declared, first_line(declared)));
+    let place = declared.zip(case.source).map(|(declared, source)| Origin {
+        file: declared.file.to_string(),
+        line: first_line(declared),
+        commit: commit(case, source, declared, first_line(declared)),
+    });
     let words = Words {
         object: &verdict.object,
         ground,
@@ -74,13 +78,17 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         count,
         declared: declared.map(|declared| (&*declared.file, first_line(declared))),
         revision: verdict.revision.as_ref(),
-        commit: commit.as_ref(),
+        commit: place.as_ref().and_then(|place| place.commit.as_ref()),
         owners: &verdict.owners,
     };
     let message = words.message();
     let warnings = match (verdict.ruling, verdict.enforced) {
         (Ruling::Warn | Ruling::Annotate, true) => words.warnings(),
         (Ruling::Warn | Ruling::Annotate, false) | (Ruling::Allow | Ruling::Revert | Ruling::Deny, _) => Vec::new(),
+    };
+    verdict.origin = match ground {
+        Ground::Deletion | Ground::Holding(_) | Ground::Owners => place,
+        Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting | Ground::Undeclared => None,
     };
     verdict.message = message;
     verdict.warnings = warnings;

@@ -1,8 +1,10 @@
 //! How does a script read a verdict? As the one JSON object that is promised to it.
 
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::gate::verdict::{Field, Origin, Verdict};
+use crate::gate::verdict::{Class, Field, Origin, Verdict};
 
 /// A verdict as `landfast check -o json` prints it. Keys that do not apply are left out.
 ///
@@ -39,6 +41,9 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
         }
     }
     put("reason", verdict.reason.into());
+    if let Some(origin) = &verdict.origin {
+        put("origin", serde_json::to_value(OriginJson::of(origin)).unwrap_or_default());
+    }
     put("fields", verdict.fields.iter().map(field_json).collect());
     for (name, list) in [("owners", &verdict.owners), ("warnings", &verdict.warnings)] {
         if !list.is_empty() {
@@ -53,26 +58,87 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
 
 /// One field of a verdict.
 pub fn field_json(field: &Field) -> Value {
-    let mut members = Map::new();
-    members.insert("path".into(), field.path.to_string().into());
-    members.insert("class".into(), field.class.name().into());
-    for (name, value) in [("git", &field.git), ("before", &field.before), ("written", &field.written)] {
-        if let Some(text) = value {
-            members.insert(name.into(), serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()));
-        }
-    }
-    if let Some(origin) = &field.origin {
-        members.insert("origin".into(), origin_json(origin));
-    }
-    Value::Object(members)
+    // Plain data with text for its keys: nothing in it can fail.
+    serde_json::to_value(FieldJson::of(field)).unwrap_or_default()
 }
 
-fn origin_json(origin: &Origin) -> Value {
-    let mut value = json!({ "file": origin.file, "line": origin.line });
-    if let Some(commit) = &origin.commit {
-        value["commit"] = commit.commit.to_string().into();
-        value["author"] = commit.author.as_str().into();
-        value["date"] = commit.date.to_string().into();
+/// One field as every verdict, record and log line tells it, whoever reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FieldJson {
+    /// Where, in the one grammar of paths.
+    pub path: String,
+    /// What the change is.
+    pub class: Class,
+    /// Git's value.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub git: Option<Value>,
+    /// The value before the write.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// The value in the write.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub written: Option<Value>,
+    /// Where Git says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginJson>,
+}
+
+/// Where Git says something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginJson {
+    /// The file, from the root of the repository.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The commit that last wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// That commit's author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// When it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<Timestamp>,
+}
+
+impl FieldJson {
+    /// The field; a value that was cut is no JSON any more and stands as text.
+    pub fn of(field: &Field) -> Self {
+        let value = |text: &Option<String>| {
+            text.as_deref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.into()))
+        };
+        Self {
+            path: field.path.to_string(),
+            class: field.class,
+            git: value(&field.git),
+            before: value(&field.before),
+            written: value(&field.written),
+            origin: field.origin.as_ref().map(OriginJson::of),
+        }
     }
-    value
+
+    /// The field without its values.
+    #[must_use]
+    pub fn without_values(self) -> Self {
+        Self { git: None, before: None, written: None, ..self }
+    }
+}
+
+impl OriginJson {
+    /// The place, as every reader is told it.
+    pub fn of(origin: &Origin) -> Self {
+        let commit = origin.commit.as_ref();
+        Self {
+            file: origin.file.clone(),
+            line: origin.line,
+            commit: commit.map(|info| info.commit.to_string()),
+            author: commit.map(|info| info.author.clone()),
+            date: commit.map(|info| info.date),
+        }
+    }
+}
+
+/// What is there is there, `null` too.
+fn present<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(reader).map(Some)
 }

@@ -149,6 +149,8 @@ pub struct Verdict {
     pub revision: Option<CommitId>,
     /// Owners of the file, by CODEOWNERS.
     pub owners: Vec<String>,
+    /// Where Git declares the object, of a verdict on all of it: a delete, an owner that would have it deleted.
+    pub origin: Option<Origin>,
     /// The fields that matter.
     pub fields: Vec<Field>,
     /// The whole message for a refusal, as kubectl shows it; empty where there is nothing to say.

@@ -224,6 +224,10 @@ fn told(outcome: &Outcome) -> String {
         let values = [&field.git, &field.before, &field.written].map(shown).join(" | ");
         let _ = write!(told, "\n{} {}: {values}", field.class.name(), field.path);
     }
+    if let Some(origin) = &verdict.origin {
+        let commit = origin.commit.as_ref().map_or("-", |info| info.commit.short());
+        let _ = write!(told, "\norigin: {}:{} at {commit}", origin.file, origin.line);
+    }
     for question in &outcome.questions {
         let _ = write!(told, "\nquestion: {question:?}");
     }
