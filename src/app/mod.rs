@@ -155,6 +155,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         store: Arc::clone(&store),
         fetcher: Fetcher::new(program),
         clock: Arc::clone(&clock),
+        metrics: Arc::clone(&metrics),
     });
     spawn(&mut tasks, "follow", follower.run(ends.all()));
 

@@ -34,6 +34,7 @@ pub(super) fn basis(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timesta
         store: Arc::new(store),
         fetcher: Fetcher::new(program),
         clock: Arc::new(move || now),
+        metrics: Arc::default(),
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;

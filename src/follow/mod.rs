@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::Clock;
+use crate::audit::metrics::Metrics;
 use crate::config::{Reference, Settings};
 use crate::drift::schema::Schemas;
 use crate::follow::blames::Blames;
@@ -51,6 +52,8 @@ pub struct Options {
     pub fetcher: Fetcher,
     /// What time it is.
     pub clock: Clock,
+    /// Where fetches are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The handle of a [`Follower`]: what it published, and a way to ask for more. Cheap to clone.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use crate::audit::Clock;
+use crate::audit::metrics::{Fetched, Metrics};
 use crate::config::Settings;
 use crate::drift::declared::Declared;
 use crate::drift::schema::Schemas;
@@ -25,6 +26,7 @@ use crate::follow::kinds::{Kinds, fingerprint, with_crds};
 use crate::follow::read::Extent;
 use crate::follow::{Event, Options, Refreshed, Start, Statuses};
 use crate::gate::basis::{Basis, Fault, Index, Overlap, SourceId};
+use crate::gate::policy::Policy;
 use crate::git::fetch::Fetcher;
 use crate::git::mirror;
 use crate::store::Store;
@@ -35,6 +37,8 @@ pub struct Follower {
     basis: watch::Sender<Arc<Basis>>,
     status: watch::Sender<Statuses>,
     settings: Arc<Settings>,
+    /// Of `settings`, with its generation.
+    policy: Arc<Policy>,
     base: Schemas,
     /// `base` with the CRDs in force, and those.
     schemas: Schemas,
@@ -45,6 +49,7 @@ pub struct Follower {
     store: Arc<Store>,
     fetcher: Fetcher,
     clock: Clock,
+    metrics: Arc<Metrics>,
     blames: Arc<Blames>,
 }
 
@@ -62,7 +67,7 @@ impl Follower {
         inbox: mpsc::Receiver<Event>,
         blames: Arc<Blames>,
     ) -> (Self, watch::Receiver<Arc<Basis>>, watch::Receiver<Statuses>) {
-        let Options { settings, schemas, store, fetcher, clock } = options;
+        let Options { settings, schemas, store, fetcher, clock, metrics } = options;
         let empty = Basis {
             sources: BTreeMap::new(),
             index: Arc::default(),
@@ -76,6 +81,7 @@ impl Follower {
             basis,
             status,
             settings: Arc::default(),
+            policy: Arc::default(),
             base: schemas.clone(),
             schemas,
             crds: Vec::new(),
@@ -85,6 +91,7 @@ impl Follower {
             store,
             fetcher,
             clock,
+            metrics,
             blames,
         };
         follower.adopt(&settings, Instant::now());
@@ -179,6 +186,10 @@ impl Follower {
 
     /// Takes up settings: sources come, go, or are to be read otherwise.
     fn adopt(&mut self, settings: &Arc<Settings>, now: Instant) {
+        if !Arc::ptr_eq(&self.settings.policy, &settings.policy) {
+            let generation = self.policy.generation + 1;
+            self.policy = Arc::new(Policy { generation, ..Policy::clone(&settings.policy) });
+        }
         self.settings = Arc::clone(settings);
         let wanted: BTreeMap<_, _> = settings.sources.iter().map(|source| (&source.id, source)).collect();
         self.sources.retain(|id, _| wanted.contains_key(id));
@@ -239,6 +250,9 @@ impl Follower {
         source.errand = None;
         let change = source.change(&report);
         let reply = source.take(report, now);
+        if let Some(outcome) = reply.and_then(outcome) {
+            self.metrics.fetches.get_or_create(&Fetched { source: id.0.to_string(), outcome }).inc();
+        }
         // Only a fetch answers who waits for one.
         let waiting = if reply.is_some() { std::mem::take(&mut source.waiting) } else { Vec::new() };
         let late = std::mem::take(&mut source.late);
@@ -275,25 +289,25 @@ impl Follower {
     }
 
     async fn publish(&mut self) {
-        self.count_crds();
         let sources: Vec<_> =
             self.sources.iter().map(|(id, source)| (id.clone(), Arc::clone(&source.standing.objects))).collect();
+        let crds = self.sources.values().flat_map(|source| source.standing.crds.values());
+        let crds: Vec<_> = crds.cloned().collect();
+        // Schemas anew, where the CRDs in force (or the cluster's kinds) are others than before.
+        let base = (self.crds.is_empty() || self.crds != crds).then(|| self.base.clone());
         let built = tokio::task::spawn_blocking(move || {
+            let kinds = base.map(|base| with_crds(&base, crds.iter()));
             let sources: Vec<_> = sources.iter().map(|(id, objects)| (id, &**objects)).collect();
-            Index::build(&sources)
+            (Index::build(&sources), kinds.map(|kinds| (kinds, crds)))
         });
         match built.await {
-            Ok(built) => self.publish_now(built),
+            Ok((index, kinds)) => {
+                if let Some(((schemas, faults), crds)) = kinds {
+                    (self.schemas, self.crd_faults, self.crds) = (schemas, faults, crds);
+                }
+                self.publish_now(index);
+            }
             Err(error) => warn!(%error, "Building the index failed: the last one stays"),
-        }
-    }
-
-    /// Schemas anew, where the CRDs in force (or the cluster's kinds) are others than before.
-    fn count_crds(&mut self) {
-        let crds = || self.sources.values().flat_map(|source| source.standing.crds.values());
-        if self.crds.is_empty() || !self.crds.iter().eq(crds()) {
-            (self.schemas, self.crd_faults) = with_crds(&self.base, crds());
-            self.crds = crds().cloned().collect();
         }
     }
 
@@ -307,7 +321,7 @@ impl Follower {
             source.faults = Arc::new(source.all_faults(faults.remove(id).unwrap_or_default(), &self.crd_faults));
             sources.insert(id.clone(), Arc::new(source.published()));
         }
-        let (schemas, policy) = (self.schemas.clone(), Arc::clone(&self.settings.policy));
+        let (schemas, policy) = (self.schemas.clone(), Arc::clone(&self.policy));
         self.basis.send_replace(Arc::new(Basis { sources, index: Arc::new(index), schemas, policy }));
         self.publish_status();
     }
@@ -315,6 +329,16 @@ impl Follower {
     fn publish_status(&self) {
         let wanted = fingerprint(&self.schemas);
         self.status.send_replace(Arc::new(self.sources.values().map(|source| source.status(wanted)).collect()));
+    }
+}
+
+/// How a fetch ended, as the metrics have it.
+fn outcome(fetched: Refreshed) -> Option<&'static str> {
+    match fetched {
+        Refreshed::Moved => Some("new"),
+        Refreshed::Unchanged => Some("unchanged"),
+        Refreshed::Failed => Some("failed"),
+        Refreshed::NotAsked | Refreshed::Silent | Refreshed::Unknown => None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use landfast::audit::metrics::{Fetched, Metrics};
 use landfast::config::{Reference, Settings, SourceSettings};
 use landfast::drift::declared::{Declared, ObjectKey};
 use landfast::drift::schema::Schemas;
@@ -31,6 +32,7 @@ pub struct Following {
     follow: Follow,
     task: JoinHandle<()>,
     second: Arc<AtomicI64>,
+    metrics: Arc<Metrics>,
 }
 
 /// Where all clocks begin: after every commit that these tests make.
@@ -44,15 +46,17 @@ fn begin(
 ) -> (Follower, Following) {
     let second = Arc::new(AtomicI64::new(second));
     let clock = Arc::clone(&second);
+    let metrics = Arc::new(Metrics::new());
     let options = Options {
         settings: settings(sources),
         schemas: SCHEMAS.clone(),
         store: Arc::new(Store::open(state).unwrap()),
         fetcher,
         clock: Arc::new(move || Timestamp::from_second(clock.load(Ordering::Relaxed)).unwrap()),
+        metrics: Arc::clone(&metrics),
     };
     let (follower, follow) = follow(options);
-    (follower, Following { follow, task: tokio::spawn(async {}), second })
+    (follower, Following { follow, task: tokio::spawn(async {}), second, metrics })
 }
 
 fn settings(sources: Vec<SourceSettings>) -> Arc<Settings> {
@@ -130,7 +134,7 @@ impl Following {
 
     /// Ends it as a crash would, and waits until the state folder is free.
     async fn end(self) -> i64 {
-        let Self { follow, task, second } = self;
+        let Self { follow, task, second, metrics: _ } = self;
         drop(follow);
         task.await.unwrap();
         second.load(Ordering::Relaxed)
@@ -223,6 +227,32 @@ async fn a_repository_that_falls_silent_is_not_believed() {
     assert_eq!(following.refresh().await, Refreshed::Unchanged);
     assert!(following.faults().contains("no folder `apps`"), "{}", following.faults());
     assert_eq!(following.values("x"), ["1"]);
+}
+
+#[tokio::test]
+async fn fetches_are_counted_by_how_they_ended() {
+    let repository = declaring();
+    let following = following(vec![source("a", &repository.url())]).await;
+    assert_eq!(following.refresh().await, Refreshed::Unchanged);
+    repository.delete_branch();
+    assert_eq!(following.refresh().await, Refreshed::Failed);
+    for outcome in ["new", "unchanged", "failed"] {
+        let labels = Fetched { source: "a".to_owned(), outcome };
+        assert_eq!(following.metrics.fetches.get_or_create(&labels).get(), 1, "{outcome}");
+    }
+}
+
+#[tokio::test]
+async fn each_policy_in_force_has_its_number() {
+    let following = following(Vec::new()).await;
+    assert_eq!(following.basis().policy.generation, 1);
+    let other = settings(Vec::new());
+    for _ in 0..2 {
+        following.follow.set_settings(Arc::clone(&other)).await;
+        // Answered once all that was asked before is published.
+        following.follow.set_schemas(SCHEMAS.clone()).await;
+        assert_eq!(following.basis().policy.generation, 2);
+    }
 }
 
 #[tokio::test]
