@@ -69,6 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::drift::declared::ObjectKey;
     use crate::gate::policy::{FailurePolicy, Mode, Role};
     use crate::gate::verdict::Ruling;
 
@@ -257,16 +258,30 @@ mod tests {
             ),
             (
                 format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, undeclaredFields: Warn }} }}\n"),
-                "DriftPolicy base asks for what is not built yet: Annotate and Revert in spec.rulings.drift, spec.rulings.undeclaredFields, spec.rollback; it guards nothing",
+                "DriftPolicy base asks for what is not built yet: Annotate and Revert in spec.rulings.drift, spec.rulings.undeclaredFields, spec.rollback; what it matches is only observed",
             ),
         ];
         for (text, wanted) in cases {
             let settings = settings(&text);
-            assert!(settings.sources.is_empty() && settings.policy.rules.is_empty());
+            assert!(settings.sources.is_empty());
+            assert!(settings.policy.rules.iter().all(|rule| rule.mode == Mode::Observe));
             assert_eq!(said(&settings.notices), [format!("c.yaml:1: {wanted}")]);
         }
         let harmless = "{ repair: { mode: Never }, rollback: 0, rulings: { undeclaredFields: Allow } }";
         assert_eq!(settings(&format!("{POLICY}  {harmless}\n")).policy.rules.len(), 1);
+    }
+
+    #[test]
+    fn a_policy_that_is_not_built_still_stands_before_broader_ones() {
+        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredFields: Warn } }\n";
+        let broad = format!("---\n{POLICY}  {{ precedence: 9, mode: Enforce }}\n").replace("base", "broad");
+        let policy = settings(&format!("{POLICY}{narrow}{broad}")).policy;
+        let governing = |kind: &str| {
+            let rule = policy.governing(&ObjectKey::new("", kind, "shop", "web"), None).unwrap();
+            (rule.name.as_str(), rule.mode, rule.failure_policy)
+        };
+        assert_eq!(governing("Service"), ("base", Mode::Observe, FailurePolicy::Ignore));
+        assert_eq!(governing("ConfigMap"), ("broad", Mode::Enforce, FailurePolicy::Ignore));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Rulings, SourceRef, Spec};
 use crate::config::{Settings, SourceSettings, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
-use crate::gate::policy::{Match, Policy, Rule};
+use crate::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
 use crate::limits::{INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
 
@@ -24,12 +24,13 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
         let missing = unbuilt::members(&object.spec);
         if !missing.is_empty() {
             settings.notices.push(without_effect(object, &missing));
-            continue;
         }
+        let is_built = missing.is_empty();
         match &object.spec {
-            Spec::GitSource(spec) => settings.sources.extend(source(&object.name, spec)),
-            Spec::DriftPolicy(spec) => policies.push((object, rule(&object.name, spec))),
-            Spec::BreakGlass(_) => {}
+            Spec::GitSource(spec) if is_built => settings.sources.extend(source(&object.name, spec)),
+            Spec::DriftPolicy(spec) if is_built => policies.push((object, rule(&object.name, spec))),
+            Spec::DriftPolicy(spec) => policies.push((object, observing(rule(&object.name, spec)))),
+            Spec::GitSource(_) | Spec::BreakGlass(_) => {}
         }
     }
     settings.sources.sort_by(|a, b| a.id.cmp(&b.id));
@@ -62,7 +63,7 @@ fn without_effect(object: &Object, missing: &[&str]) -> Fault {
     let (kind, name) = (object.spec.kind(), &object.name);
     let consequence = match object.spec {
         Spec::GitSource(_) => "it declares nothing",
-        Spec::DriftPolicy(_) => "it guards nothing",
+        Spec::DriftPolicy(_) => "what it matches is only observed",
         Spec::BreakGlass(_) => "it opens nothing",
     };
     fault(object, format!("{kind} {name} asks for what is not built yet: {}; {consequence}", missing.join(", ")))
@@ -103,6 +104,12 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         undeclared_fields: Ruling::Allow,
         writers: spec.writers.clone(),
     }
+}
+
+/// The rule of a policy that asks for what is not built: it still stands before broader ones, which would refuse what it was
+/// made to let in.
+fn observing(rule: Rule) -> Rule {
+    Rule { mode: Mode::Observe, failure_policy: FailurePolicy::Ignore, ..rule }
 }
 
 /// Policies of one precedence that may match one object: files have no age, so the name decides who governs.

@@ -1,5 +1,5 @@
-//! What is not built yet? Members that load, but leave their object without effect; one list, so that building one of them means
-//! deleting its line.
+//! What is not built yet? Members that load, but leave their object without effect (a policy still observes); one list, so that
+//! building one of them means deleting its line.
 
 use crate::config::crd::{DriftPolicy, GitSource, Render, RepairMode, Rulings, SourceRef, Spec, Transport};
 use crate::gate::verdict::Ruling;

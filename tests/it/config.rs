@@ -23,16 +23,17 @@ fn loaded(paths: &[PathBuf]) -> Settings {
 #[test]
 fn every_member_of_the_example_loads() {
     let settings = loaded(&[data("example.yaml")]);
-    // What asks for something that is not built yet is left out whole, and says so.
+    // What asks for something that is not built yet has no effect, and says so.
     assert!(settings.sources.is_empty());
     let rules: Vec<&str> = settings.policy.rules.iter().map(|rule| rule.name.as_str()).collect();
-    assert_eq!(rules, ["baseline"]);
+    assert_eq!(rules, ["shop", "baseline"]);
+    assert!(settings.policy.rules.iter().all(|rule| rule.mode == Mode::Observe));
     assert_eq!(
         said(&settings.notices),
         [
             "example.yaml:2: GitSource shop asks for what is not built yet: spec.secretRef, spec.verify; it declares nothing",
             "example.yaml:37: DriftPolicy shop asks for what is not built yet: spec.rulings.undeclaredFields, spec.rollback, \
-             spec.ignore, spec.breakGlass, spec.repair; it guards nothing",
+             spec.ignore, spec.breakGlass, spec.repair; what it matches is only observed",
         ]
     );
 }
@@ -40,7 +41,7 @@ fn every_member_of_the_example_loads() {
 #[test]
 fn the_example_names_its_writers() {
     let settings = loaded(&[data("example.yaml")]);
-    let baseline = &settings.policy.rules[0];
+    let baseline = settings.policy.rules.last().unwrap();
     assert_eq!((baseline.precedence, baseline.mode), (900, Mode::Observe));
     let [argo, keda] = &baseline.writers[..] else { panic!("{:?}", baseline.writers) };
     assert!(matches!(argo.role, Role::Deployer));
