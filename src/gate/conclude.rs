@@ -87,7 +87,16 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         (Ruling::Warn | Ruling::Annotate, false) | (Ruling::Allow | Ruling::Revert | Ruling::Deny, _) => Vec::new(),
     };
     verdict.origin = match ground {
-        Ground::Deletion | Ground::Holding(_) | Ground::Owners => place,
+        // What is not declared itself is kept for what it holds.
+        Ground::Holding(held) => place.or_else(|| {
+            let commit = held.sources.first().and_then(|id| case.basis.sources.get(id)?.head.clone());
+            Some(Origin {
+                file: held.first.1.clone(),
+                line: held.line,
+                commit: commit.filter(|_| held.sources.len() == 1),
+            })
+        }),
+        Ground::Deletion | Ground::Owners => place,
         Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting | Ground::Undeclared => None,
     };
     verdict.message = message;

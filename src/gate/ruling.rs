@@ -62,6 +62,8 @@ pub struct Held {
     pub count: usize,
     /// The first of them, as in `Deployment shop/web`, and the file that declares it.
     pub first: (String, String),
+    /// The line in that file.
+    pub line: u32,
     /// The sources that declare them.
     pub sources: BTreeSet<SourceId>,
 }
@@ -289,7 +291,8 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
         Some((first, entry)) => {
             let file = entry.head.as_ref().map(|declared| declared.file.to_string()).unwrap_or_default();
             let sources = removal.held.iter().map(|(_, entry)| entry.source.clone()).collect();
-            let held = Held { count: removal.held.len(), first: (first.to_string(), file), sources };
+            let line = entry.head.as_ref().and_then(|declared| declared.lines.get(0)).unwrap_or_default();
+            let held = Held { count: removal.held.len(), first: (first.to_string(), file), line, sources };
             (Ground::Holding(held), "deletes what holds declared objects")
         }
     };
