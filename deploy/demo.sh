@@ -175,6 +175,7 @@ spec:
   mode: Enforce
   match: { namespaces: [shop] }
   rulings: { drift: Deny, delete: Deny, undeclaredFields: Allow }
+  failurePolicy: Fail
 YAML
 }
 
