@@ -25,7 +25,7 @@ pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Kept back from a request's deadline, so that our answer arrives before the API server stops waiting.
 pub const ANSWER_MARGIN: Duration = Duration::from_millis(300);
 
-/// Longest a write that is about to be refused waits for Git (CONTRACT: at most 1 s).
+/// Longest a write that is about to be refused waits for Git.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Longest a denial waits to learn which commit last wrote the line; beyond it the file and the head are named.
@@ -69,7 +69,7 @@ pub const INTERVAL_DEFAULT: Duration = Duration::from_mins(1);
 /// Default `maxLag` of a GitSource: how far behind the head a deployer may still be rolling out.
 pub const MAX_LAG_DEFAULT: Duration = Duration::from_hours(24);
 
-/// How long a source's objects stay declared once its ref is gone (CONTRACT part 3, `releaseAfter`).
+/// How long a source's objects stay declared once its ref is gone (`releaseAfter`).
 pub const RELEASE_AFTER: Duration = Duration::from_hours(24);
 
 /// `precedence` of a DriftPolicy that names none: behind all that do, unless they say a higher number.
@@ -124,7 +124,7 @@ pub const YAML_NODES_MAX: usize = 1_000_000;
 /// Scalars of one YAML document whose `\'` is rewritten so that it can be read; each costs one more pass.
 pub const YAML_MENDS_MAX: usize = 64;
 
-/// Faults kept per source in its status (CONTRACT part 6).
+/// Faults kept per source in its status.
 pub const FAULTS_SHOWN_MAX: usize = 20;
 
 /// Characters of a value shown in a message, a record or an event; the rest becomes `…`.
@@ -176,7 +176,7 @@ pub const RECORD_QUEUE: usize = 4_096;
 /// Size at which the journal of records starts a new file; one older file is kept.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 
-/// Coarse time of a record id: equal refusals within it are one record (CONTRACT part 8).
+/// Coarse time of a record id: equal refusals within it are one record.
 pub const RECORD_FOLD: Duration = Duration::from_mins(1);
 
 /// Records taken from the queue at once.
@@ -241,7 +241,7 @@ pub const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 /// Pause after a connection that could not be accepted (no file descriptor left).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a replica waits for its sources before it says it is ready (CONTRACT part 10).
+/// How long a replica waits for its sources before it says it is ready.
 pub const READY_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Life of our own authority and of the leaf it signs; each is renewed when a third of it is left.
@@ -277,7 +277,7 @@ pub const OPENAPI_INTERVAL: Duration = Duration::from_mins(5);
 /// How long changes of the basis are gathered before the webhook configuration is rendered.
 pub const WEBHOOK_DEBOUNCE: Duration = Duration::from_millis(50);
 
-/// Default of `--stand-down`: how long a configuration that somebody deleted or weakened stays so (CONTRACT part 10).
+/// Default of `--stand-down`: how long a configuration that somebody deleted or weakened stays so.
 pub const STAND_DOWN_DEFAULT: Duration = Duration::from_mins(15);
 
 /// First and longest wait before a failed call to the API server is made again.

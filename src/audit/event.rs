@@ -19,7 +19,7 @@ use crate::audit::throttle::Throttle;
 use crate::gate::verdict::Ruling;
 use crate::limits;
 
-/// Why an Event is there; scripts may rely on the names (CONTRACT part 14).
+/// Why an Event is there; scripts may rely on the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A write was refused.

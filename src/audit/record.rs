@@ -11,7 +11,7 @@ use crate::gate::message::is_secret;
 use crate::gate::verdict::{Ruling, Verdict, WriterRole};
 use crate::limits;
 
-/// One verdict on the record. Its JSON members are those of a verdict (CONTRACT part 14), with `id`, `time` and `count`.
+/// One verdict on the record. Its JSON members are those of a verdict, with `id`, `time` and `count`.
 ///
 /// It says *ruled*, not *stored*: what is let in may still be refused by others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ pub(crate) const RESOURCE: &str = "(request.resource.group + '/' + request.resou
 pub(crate) const NAME: &str = "(has(request.name) && request.name != '' ? request.name : \
      oldObject != null && has(oldObject.metadata) && has(oldObject.metadata.name) ? oldObject.metadata.name : '')";
 
-/// Whoever holds this group is not asked about: the way out when landfast itself is the trouble (CONTRACT part 7).
+/// Whoever holds this group is not asked about: the way out when landfast itself is the trouble.
 pub const EMERGENCY_GROUP: &str = "landfast:emergency";
 
 /// Accounts whose writes of `status` and `finalize` are the control plane's own work (kube-controller-manager 1.36).

@@ -1,4 +1,4 @@
-//! Where does Landfast answer otherwise than the API server? The closed table of deliberate exceptions (CONTRACT part 2).
+//! Where does Landfast answer otherwise than the API server? The closed table of deliberate exceptions.
 //!
 //! The server stores these fields of custom resources as they were written, so that `1Gi` and `1024Mi` are two values to it.
 //! Whoever reads them takes them for one. An entry names a schema format, never a kind or a path; the oracle test masks

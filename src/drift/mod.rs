@@ -11,7 +11,6 @@ mod crd;
 pub mod declared;
 pub mod document;
 pub mod exceptions;
-pub mod fields;
 mod items;
 mod native;
 mod openapi;

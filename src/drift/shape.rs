@@ -148,11 +148,6 @@ impl<'s> MapRef<'s> {
         self.map.open
     }
 
-    /// Members that the server fills, or may fill, in where they are absent, by name.
-    pub fn defaults(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
-        self.members().filter(|(_, member)| member.default != Default::None)
-    }
-
     /// All members that the schema names, by name.
     pub fn members(self) -> impl Iterator<Item = (&'s str, MemberRef<'s>)> {
         self.map.members().map(move |(name, member)| (name, self.refer(member)))
