@@ -186,7 +186,7 @@ pub(crate) mod tests {
     use crate::drift::path::{FieldPath, Segment};
     use crate::gate::basis::{CommitId, CommitInfo};
     use crate::gate::json::verdict_json;
-    use crate::gate::verdict::{Class, Field, Origin, Ruling, Verdict, WriterRole};
+    use crate::gate::verdict::{At, Class, Field, Origin, Ruling, Verdict, WriterRole};
     use crate::gate::write::User;
 
     pub(crate) fn verdict(kind: &str, ruling: Ruling, written: &str) -> Verdict {
@@ -278,7 +278,7 @@ pub(crate) mod tests {
                 author: "Ada Author".to_owned(),
                 date: at("2026-11-02T09:00:00Z"),
             };
-            let origin = Some(Origin { file: "web.yaml".to_owned(), line: 9, commit: Some(commit) });
+            let origin = Some(Origin { file: "web.yaml".to_owned(), line: 9, commit: Some(At::Written(commit)) });
             verdict.fields[0].origin.clone_from(&origin);
             verdict.origin = origin;
             let record = Record::of(&verdict, &seen("a"), at("2026-11-22T10:00:01Z"));

@@ -8,11 +8,12 @@ use globset::{Glob, GlobSetBuilder};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::cli::{Answer, Output, offline};
+use crate::cli::offline::{self, Offline};
+use crate::cli::{Answer, Output};
 use crate::drift::declared::Declared;
-use crate::gate::basis::{Basis, Scope};
+use crate::gate::basis::Scope;
 use crate::gate::decide;
-use crate::gate::facts::Facts;
+use crate::gate::facts::{Facts, Question};
 use crate::gate::json::verdict_json;
 use crate::gate::verdict::Verdict;
 use crate::gate::write::{Change, Target, User, Write};
@@ -55,8 +56,8 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     let Args { config, writer, groups, now, reviews, state_dir, output, manifests } = args;
     #[expect(clippy::disallowed_methods, reason = "the command line is an edge: `--now` replaces the clock")]
     let now = now.unwrap_or_else(Timestamp::now);
-    let basis = offline::basis(&config, state_dir, now)?;
-    let mut check = Check { basis: &basis, now, output, answer: Answer::Yes, unanswered: 0 };
+    let offline = offline::open(&config, state_dir, now)?;
+    let mut check = Check { offline: &offline, now, output, answer: Answer::Yes, unanswered: 0 };
     let writer = writer.map(|name| User { name, groups: groups.clone(), ..User::default() });
     for file in &reviews {
         check.reviews(file, writer.as_ref())?;
@@ -71,8 +72,8 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
 }
 
 /// The writes so far.
-struct Check<'b> {
-    basis: &'b Basis,
+struct Check<'o> {
+    offline: &'o Offline,
     now: Timestamp,
     output: Output,
     answer: Answer,
@@ -104,7 +105,7 @@ impl Check<'_> {
     fn manifests(&mut self, file: &Path, writer: &User) -> anyhow::Result<()> {
         let (bytes, name) = (offline::read(file)?, file.display().to_string());
         let scope = everywhere()?;
-        let with = render::Context { schemas: &self.basis.schemas, scope: &scope, default_namespace: None };
+        let with = render::Context { schemas: &self.offline.basis.schemas, scope: &scope, default_namespace: None };
         let rendered = render::file(&name, &bytes, with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         if let Some(fault) = rendered.faults.first() {
             anyhow::bail!("{fault}");
@@ -121,7 +122,7 @@ impl Check<'_> {
 
     fn target(&self, object: &Declared) -> Target {
         let (key, version) = (&object.key, object.version.to_string());
-        let info = self.basis.schemas.kind(key.group(), key.kind());
+        let info = self.offline.basis.schemas.kind(key.group(), key.kind());
         Target {
             group: key.group().to_owned(),
             version: version.clone(),
@@ -134,8 +135,24 @@ impl Check<'_> {
         }
     }
 
+    /// Asks the mirrors who wrote the lines that a refusal names; there is no cluster to ask anything else.
+    fn verdict(&self, write: &Write<'_>) -> Verdict {
+        let mut facts = Facts::default();
+        let outcome = decide(write, &self.offline.basis, &facts, self.now);
+        for question in outcome.questions {
+            if let Question::Blame(line) = question {
+                let written = self.offline.blame(&line);
+                facts.blame.insert(line, written);
+            }
+        }
+        if facts.blame.is_empty() {
+            return outcome.verdict;
+        }
+        decide(write, &self.offline.basis, &facts, self.now).verdict
+    }
+
     fn decide(&mut self, write: &Write<'_>) -> anyhow::Result<()> {
-        let verdict = decide(write, self.basis, &Facts::default(), self.now).verdict;
+        let verdict = self.verdict(write);
         if !verdict.allowed() {
             self.answer = Answer::No;
         }

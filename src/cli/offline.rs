@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::config::{self, Settings};
 use crate::drift::schema::Schemas;
-use crate::follow;
-use crate::gate::basis::Basis;
+use crate::follow::{self, Follow};
+use crate::gate::basis::{Basis, CommitInfo};
+use crate::gate::facts::Line;
 use crate::git::fetch::Fetcher;
+use crate::limits::BLAME_WAIT_MAX;
 use crate::store::Store;
 
 /// A folder for mirrors: one that is kept, or one that goes with the command.
@@ -20,10 +24,28 @@ struct Folder {
     passing: bool,
 }
 
+/// What the sources declare, and their mirrors for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Offline {
+    /// What is decided by.
+    pub(super) basis: Arc<Basis>,
+    follow: Follow,
+    runtime: Runtime,
+    /// Goes last: the mirrors stand in it.
+    _folder: Folder,
+}
+
+impl Offline {
+    /// The commit that last wrote a line; `None` where that is not known within the time that a webhook would wait.
+    pub(super) fn blame(&self, line: &Line) -> Option<CommitInfo> {
+        self.runtime.block_on(async { self.follow.blame(line, Instant::now() + BLAME_WAIT_MAX).await })
+    }
+}
+
 /// Loads a configuration and reads its sources; fails where one of them cannot be read.
 ///
 /// What is found wrong, but leaves the rest in force, is told on standard error.
-pub(super) fn basis(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Arc<Basis>> {
+pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Offline> {
     let settings = settings(config)?;
     let folder = Folder::of(state_dir)?;
     let store = Store::open(&folder.path).context("cannot use the state folder")?;
@@ -38,7 +60,7 @@ pub(super) fn basis(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timesta
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(async {
+    let (basis, follow) = runtime.block_on(async {
         let (mut follower, follow) = follow::follow(options);
         follower.settle().await;
         for source in follow.status().borrow().iter() {
@@ -53,8 +75,9 @@ pub(super) fn basis(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timesta
             }
         }
         let basis = follow.basis().borrow().clone();
-        Ok(basis)
-    })
+        Ok((basis, follow))
+    })?;
+    Ok(Offline { basis, follow, runtime, _folder: folder })
 }
 
 fn settings(config: &[PathBuf]) -> anyhow::Result<Settings> {

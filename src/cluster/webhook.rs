@@ -253,7 +253,6 @@ mod tests {
         let source = Source {
             id: id.clone(),
             revision: None,
-            head: None,
             max_lag: std::time::Duration::ZERO,
             scope: Scope { patterns: vec!["shop".into(), "shop-*".into()], ..Scope::default() },
             owners: Arc::new(Nobody),

@@ -206,7 +206,6 @@ impl Followed {
         Source {
             id: self.settings.id.clone(),
             revision: self.standing.revision.as_ref().map(|info| info.commit.clone()),
-            head: self.standing.revision.clone(),
             max_lag: self.settings.max_lag,
             scope: self.settings.scope.clone(),
             owners: Arc::clone(&self.standing.owners),

@@ -60,8 +60,6 @@ pub struct Source {
     pub id: SourceId,
     /// The revision in force; absent until the first good one.
     pub revision: Option<CommitId>,
-    /// Author of that revision and when it was written, for messages that cannot name the line's own commit.
-    pub head: Option<CommitInfo>,
     /// How far behind the head a deployer may be.
     pub max_lag: Duration,
     /// In which namespaces it may declare.

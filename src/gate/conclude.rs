@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::drift::declared::{Declared, ObjectKey};
-use crate::gate::basis::{CommitInfo, Source};
+use crate::gate::basis::Source;
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
 use crate::gate::finding::Change;
@@ -11,7 +11,7 @@ use crate::gate::message::{self, Words};
 use crate::gate::policy::Mode;
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::text::{shortened, without_immutable};
-use crate::gate::verdict::{Class, Field, Origin, Outcome, Ruling, Verdict};
+use crate::gate::verdict::{At, Class, Field, Origin, Outcome, Ruling, Verdict};
 use crate::limits::{FIELDS_KEPT_MAX, LINES_BLAMED_MAX, VALUE_CHARS_MAX};
 
 /// Makes the outcome of a case from what is ruled.
@@ -69,7 +69,7 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
     let place = declared.zip(case.source).map(|(declared, source)| Origin {
         file: declared.file.to_string(),
         line: first_line(declared),
-        commit: commit(case, source, declared, first_line(declared)),
+        commit: at(case, source, declared, first_line(declared)),
     });
     let words = Words {
         object: &verdict.object,
@@ -89,11 +89,11 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
     verdict.origin = match ground {
         // What is not declared itself is kept for what it holds.
         Ground::Holding(held) => place.or_else(|| {
-            let commit = held.sources.first().and_then(|id| case.basis.sources.get(id)?.head.clone());
+            let commit = held.sources.first().and_then(|id| case.basis.sources.get(id)?.revision.clone());
             Some(Origin {
                 file: held.first.1.clone(),
                 line: held.line,
-                commit: commit.filter(|_| held.sources.len() == 1),
+                commit: commit.filter(|_| held.sources.len() == 1).map(At::InForce),
             })
         }),
         Ground::Deletion | Ground::Owners => place,
@@ -126,13 +126,13 @@ fn origin(case: &Case<'_>, change: &Change) -> Option<Origin> {
         return None;
     }
     let line = declared.lines.get(change.node)?;
-    Some(Origin { file: declared.file.to_string(), line, commit: commit(case, source, declared, line) })
+    Some(Origin { file: declared.file.to_string(), line, commit: at(case, source, declared, line) })
 }
 
 /// The commit that last wrote a line; while that is not known, the revision in force.
-fn commit(case: &Case<'_>, source: &Source, declared: &Declared, line: u32) -> Option<CommitInfo> {
+fn at(case: &Case<'_>, source: &Source, declared: &Declared, line: u32) -> Option<At> {
     let blamed = line_of(source, declared, line).and_then(|line| case.facts.blame.get(&line)?.clone());
-    blamed.or_else(|| source.head.clone())
+    blamed.map(At::Written).or_else(|| source.revision.clone().map(At::InForce))
 }
 
 fn line_of(source: &Source, declared: &Declared, line: u32) -> Option<Line> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::gate::verdict::{Class, Field, Origin, Verdict};
+use crate::gate::verdict::{At, Class, Field, Origin, Verdict};
 
 /// A verdict as `landfast check -o json` prints it. Keys that do not apply are left out.
 ///
@@ -90,7 +90,7 @@ pub struct OriginJson {
     pub file: String,
     /// The line, from 1.
     pub line: u32,
-    /// The commit that last wrote it.
+    /// The commit that last wrote it, or the revision in force where that is not known: then without author and date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
     /// That commit's author.
@@ -127,13 +127,13 @@ impl FieldJson {
 impl OriginJson {
     /// The place, as every reader is told it.
     pub fn of(origin: &Origin) -> Self {
-        let commit = origin.commit.as_ref();
+        let written = origin.commit.as_ref().and_then(At::written);
         Self {
             file: origin.file.clone(),
             line: origin.line,
-            commit: commit.map(|info| info.commit.to_string()),
-            author: commit.map(|info| info.author.clone()),
-            date: commit.map(|info| info.date),
+            commit: origin.commit.as_ref().map(|at| at.commit().to_string()),
+            author: written.map(|info| info.author.clone()),
+            date: written.map(|info| info.date),
         }
     }
 }

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::drift::declared::ObjectKey;
-use crate::gate::basis::{CommitId, CommitInfo};
+use crate::gate::basis::CommitId;
 use crate::gate::ruling::{Ground, Held};
 use crate::gate::text::{shortened, tame, without_immutable};
-use crate::gate::verdict::{Class, Field};
+use crate::gate::verdict::{At, Class, Field};
 use crate::limits::{FIELDS_SHOWN_MAX, OWNERS_SHOWN_MAX, PATH_CHARS_MAX, WARNING_CHARS_MAX, WARNINGS_MAX};
 
 /// What a message tells.
@@ -28,7 +28,7 @@ pub struct Words<'w> {
     /// The revision in force, where no commit is known.
     pub revision: Option<&'w CommitId>,
     /// The commit that last wrote that line, or the revision in force.
-    pub commit: Option<&'w CommitInfo>,
+    pub commit: Option<&'w At>,
     /// Owners of the file.
     pub owners: &'w [String],
 }
@@ -168,9 +168,14 @@ pub fn is_secret(object: &ObjectKey) -> bool {
     (object.group(), object.kind()) == ("", "Secret")
 }
 
-fn commit(commit: &CommitInfo) -> String {
-    let author = shortened(&commit.author, PATH_CHARS_MAX);
-    format!("{} ({author}, {})", commit.commit.short(), commit.date.strftime("%F"))
+fn commit(at: &At) -> String {
+    let commit = at.commit().short();
+    match at {
+        At::Written(info) => {
+            format!("{commit} ({}, {})", shortened(&info.author, PATH_CHARS_MAX), info.date.strftime("%F"))
+        }
+        At::InForce(_) => commit.to_owned(),
+    }
 }
 
 fn holds(held: &Held) -> String {

@@ -118,8 +118,35 @@ pub struct Origin {
     pub file: String,
     /// The line, from 1.
     pub line: u32,
-    /// The commit that last wrote the line, or the revision in force where that is not known.
-    pub commit: Option<CommitInfo>,
+    /// Since when, as far as it is known.
+    pub commit: Option<At>,
+}
+
+/// At which commit Git says something. The revision in force names nobody: its author need not have written the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// The commit that last wrote the line.
+    Written(CommitInfo),
+    /// The revision in force, where it is not known who wrote the line.
+    InForce(CommitId),
+}
+
+impl At {
+    /// The commit, whoever wrote it.
+    pub fn commit(&self) -> &CommitId {
+        match self {
+            Self::Written(info) => &info.commit,
+            Self::InForce(commit) => commit,
+        }
+    }
+
+    /// Who wrote the line and when, where that is known.
+    pub fn written(&self) -> Option<&CommitInfo> {
+        match self {
+            Self::Written(info) => Some(info),
+            Self::InForce(_) => None,
+        }
+    }
 }
 
 /// What is decided of one write.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan as _};
 use landfast::drift::declared::Declared;
 use landfast::drift::schema::Schemas;
-use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
-use landfast::gate::facts::Facts;
+use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Index, Objects, SourceId};
+use landfast::gate::facts::{Facts, Line};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
@@ -158,6 +158,16 @@ fn facts(case: &Value) -> Facts {
     for namespace in case["facts"]["terminating"].as_array().into_iter().flatten() {
         facts.terminating.insert(namespace.as_str().unwrap().to_owned(), true);
     }
+    for line in case["facts"]["blamed"].as_array().into_iter().flatten() {
+        let line = Line {
+            source: SourceId(Arc::from("shop")),
+            revision: support::revision(),
+            file: "apps/web.yaml".to_owned(),
+            line: u32::try_from(line.as_u64().unwrap()).unwrap(),
+        };
+        let (author, date) = ("Ada Author".to_owned(), "2026-11-02T09:00:00Z".parse().unwrap());
+        facts.blame.insert(line, Some(CommitInfo { commit: CommitId(Arc::from("ada0000")), author, date }));
+    }
     if case["facts"]["fetched"] == true {
         facts.fetched.insert(SourceId(Arc::from("shop")));
     }
@@ -225,7 +235,7 @@ fn told(outcome: &Outcome) -> String {
         let _ = write!(told, "\n{} {}: {values}", field.class.name(), field.path);
     }
     if let Some(origin) = &verdict.origin {
-        let commit = origin.commit.as_ref().map_or("-", |info| info.commit.short());
+        let commit = origin.commit.as_ref().map_or("-", |at| at.commit().short());
         let _ = write!(told, "\norigin: {}:{} at {commit}", origin.file, origin.line);
     }
     for question in &outcome.questions {

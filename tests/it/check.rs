@@ -109,6 +109,21 @@ fn reviews_are_answered_in_their_order() {
 }
 
 #[test]
+fn a_line_is_told_with_who_wrote_it_not_with_who_came_last() {
+    let house = House::new();
+    let wrote = house.repository.head();
+    house.repository.commit(&[("README.md", "the shop\n")], "Say what it is");
+    let ran = house.check(&["--review", "-"], &scale("one", 5).to_string());
+    let answer = &ran.answers[0];
+    assert_eq!(answer["revision"], json!(house.repository.head()));
+    let origin = &answer["fields"][0]["origin"];
+    assert_eq!(origin["commit"], json!(wrote), "{}", ran.errors);
+    let author = origin["author"].as_str().unwrap();
+    let at = format!("at {} ({author}, ", &wrote[..7]);
+    assert!(answer["message"].as_str().unwrap().contains(&at), "{answer}");
+}
+
+#[test]
 fn a_manifest_is_checked_as_a_creation() {
     let house = House::new();
     let same = house.file("same.yaml", &declared());

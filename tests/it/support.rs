@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use globset::{Glob, GlobSetBuilder};
 use landfast::drift::schema::Schemas;
-use landfast::gate::basis::{Basis, CommitId, CommitInfo, Index, Owners, Scope, Source, SourceId};
+use landfast::gate::basis::{Basis, CommitId, Index, Owners, Scope, Source, SourceId};
 use landfast::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
 use landfast::gate::verdict::Ruling;
 
@@ -37,17 +37,16 @@ pub(crate) fn everywhere() -> Scope {
     Scope { namespaces, patterns: vec!["*".to_owned()], cluster_scoped: true }
 }
 
+/// The revision in force.
+pub(crate) fn revision() -> CommitId {
+    CommitId(Arc::from("3f2a91c0000000000000000000000000000000aa"))
+}
+
 /// One source at one revision, and one policy that enforces all.
 pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
-    let commit = CommitId(Arc::from("3f2a91c0000000000000000000000000000000aa"));
     let source = Source {
         id: id.clone(),
-        revision: Some(commit.clone()),
-        head: Some(CommitInfo {
-            commit,
-            author: "Ada Author".to_owned(),
-            date: "2026-11-02T09:00:00Z".parse().unwrap(),
-        }),
+        revision: Some(revision()),
         max_lag: Duration::from_hours(24),
         scope: everywhere(),
         owners: Arc::new(OwnedBy(Vec::new())),

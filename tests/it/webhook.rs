@@ -185,7 +185,6 @@ pub(crate) fn basis(declared: &[String], schemas: Schemas, rules: Vec<Rule>) -> 
     let source = Source {
         id: id.clone(),
         revision: None,
-        head: None,
         max_lag: Duration::ZERO,
         scope: Scope {
             namespaces: GlobSet::empty(),

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::drift::declared::Declared;
 use crate::drift::schema::Schemas;
-use crate::gate::basis::{Basis, CommitId, CommitInfo, Entry, Index, Objects, Owners, Scope, Source, SourceId};
+use crate::gate::basis::{Basis, CommitId, Entry, Index, Objects, Owners, Scope, Source, SourceId};
 use crate::render;
 
 /// The manifest in Git, 2.4 KB.
@@ -61,8 +61,7 @@ pub(super) fn basis() -> anyhow::Result<Arc<Basis>> {
     let commit = CommitId("3f2a91c0c0ffee0000000000000000000000beef".into());
     let source = Source {
         id: id.clone(),
-        revision: Some(commit.clone()),
-        head: Some(CommitInfo { commit, author: "author".to_owned(), date: Timestamp::UNIX_EPOCH }),
+        revision: Some(commit),
         max_lag: crate::limits::MAX_LAG_DEFAULT,
         scope: Scope { namespaces: all()?, patterns: vec!["*".to_owned()], ..Scope::default() },
         owners: Arc::new(NoOwners),
