@@ -5,11 +5,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::gate::basis::SourceId;
 use crate::limits;
@@ -74,9 +75,11 @@ struct Stamp {
 }
 
 impl Store {
-    /// Opens the folder, makes it where there is none, and locks it for this process.
+    /// Opens the folder, makes it where there is none, closes it to other users, and locks it for this process.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let unusable = |source| StoreError::Unusable { folder: root.to_owned(), source };
+        fs::create_dir_all(root).map_err(unusable)?;
+        close_to_others(root);
         fs::create_dir_all(root.join("sources")).map_err(unusable)?;
         let lock = File::create(root.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
@@ -123,6 +126,24 @@ impl Store {
     fn record(&self, source: &SourceId) -> PathBuf {
         let name: String = source.0.bytes().map(escaped).collect();
         self.root.join("sources").join(format!("{name}.json"))
+    }
+}
+
+/// Mirrors may hold the Secrets of a repository. Only the owner of a folder may close it, so a volume that was mounted for us may
+/// stay as it is; and one with the sticky bit (`/tmp`) is everybody's.
+fn close_to_others(root: &Path) {
+    const OTHERS: u32 = 0o077;
+    const STICKY: u32 = 0o1000;
+    let closed = fs::metadata(root).and_then(|folder| {
+        let mode = folder.permissions().mode();
+        if mode & OTHERS == 0 || mode & STICKY != 0 {
+            Ok(())
+        } else {
+            fs::set_permissions(root, fs::Permissions::from_mode(0o700))
+        }
+    });
+    if let Err(error) = closed {
+        info!(folder = %root.display(), %error, "The state folder stays open to other users");
     }
 }
 
@@ -215,6 +236,19 @@ mod tests {
         assert!(matches!(Store::open(folder.path()), Err(StoreError::InUse(_))));
         drop(store);
         assert!(Store::open(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn other_users_cannot_look_into_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        for root in [open, folder.path().join("new")] {
+            let store = Store::open(&root).unwrap();
+            let mode = fs::metadata(store.root()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o700, "{}", root.display());
+        }
     }
 
     #[test]
