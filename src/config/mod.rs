@@ -43,6 +43,8 @@ pub struct SourceSettings {
     pub reference: Reference,
     /// The folder that declares, without leading or trailing slash; empty: the whole tree.
     pub path: String,
+    /// What files that Kustomize or Helm read themselves say of a tree.
+    pub reading: TreeReading,
     /// How often the remote is asked.
     pub interval: Duration,
     /// Namespace of namespaced objects that name none.
@@ -51,6 +53,15 @@ pub struct SourceSettings {
     pub scope: Scope,
     /// How far behind the head a deployer may be.
     pub max_lag: Duration,
+}
+
+/// What a tree is that holds files of Kustomize or Helm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeReading {
+    /// Not to be read as plain manifests: what is applied may be something else.
+    Detected,
+    /// Plain manifests, because the operator says so; those files are passed over.
+    Plain,
 }
 
 /// Which commit of a repository counts.
@@ -100,6 +111,15 @@ mod tests {
         assert_eq!(source.reference, Reference::Branch("main".to_owned()));
         assert_eq!((source.path.as_str(), source.interval.as_secs(), source.max_lag.as_secs()), ("", 60, 86_400));
         assert!(source.scope.namespaces.is_match("shop") && !source.scope.cluster_scoped);
+    }
+
+    #[test]
+    fn only_an_explicit_type_makes_a_tree_plain() {
+        let reading = |render: &str| settings(&SOURCE.replace("  ref", &format!("{render}  ref"))).sources[0].reading;
+        assert_eq!(reading(""), TreeReading::Detected);
+        assert_eq!(reading("  render: {}\n"), TreeReading::Detected);
+        assert_eq!(reading("  render: { type: Auto }\n"), TreeReading::Detected);
+        assert_eq!(reading("  render: { type: Yaml }\n"), TreeReading::Plain);
     }
 
     #[test]

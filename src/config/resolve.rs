@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Rulings, SourceRef, Spec};
-use crate::config::{Settings, SourceSettings, unbuilt, values};
+use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec};
+use crate::config::{Settings, SourceSettings, TreeReading, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
@@ -72,12 +72,18 @@ fn without_effect(object: &Object, missing: &[&str]) -> Fault {
 /// `None` only for what [`unbuilt`] holds back.
 fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
     let SourceRef::Named(reference) = &spec.reference else { return None };
+    let reading = match spec.render {
+        Render::Auto => TreeReading::Detected,
+        Render::Yaml => TreeReading::Plain,
+        Render::Kustomize | Render::Helm => return None,
+    };
     let Globs { patterns, set } = spec.scope.namespaces.clone().unwrap_or_default();
     Some(SourceSettings {
         id: SourceId(name.into()),
         url: spec.url.text.clone(),
         reference: reference.clone(),
         path: spec.path.clone(),
+        reading,
         interval: spec.interval.unwrap_or(INTERVAL_DEFAULT),
         default_namespace: spec.default_namespace.clone(),
         scope: Scope { namespaces: set, patterns, cluster_scoped: spec.scope.cluster_scoped },

@@ -131,7 +131,8 @@ impl Order {
         let head = Head { commit: revision.commit.clone(), observed: (self.clock)() };
         let mut journey = self.journey();
         match journey.go(&mirror, head, Extent::Whole) {
-            Went::On => (Some(journey.standing), self.refused.clone()),
+            // What was refused may be read under other settings: the next fetch tries it once more.
+            Went::On => (Some(journey.standing), self.refused.clone().filter(|_| self.extent == Extent::Changes)),
             Went::Nowhere => (None, journey.refused),
         }
     }

@@ -91,6 +91,7 @@ impl Followed {
         let (ours, theirs) = (&self.settings, &self.read_as);
         self.read_from == self.mirror
             && ours.path == theirs.path
+            && ours.reading == theirs.reading
             && ours.default_namespace == theirs.default_namespace
             && ours.scope.patterns == theirs.scope.patterns
             && ours.scope.cluster_scoped == theirs.scope.cluster_scoped

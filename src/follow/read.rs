@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
-use crate::config::SourceSettings;
+use crate::config::{SourceSettings, TreeReading};
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::schema::Schemas;
 use crate::follow::kinds::{Kinds, fingerprint};
@@ -68,8 +68,10 @@ impl Reader<'_> {
     /// Reads a commit. The faults are why it must not take effect: one at least, each with its file.
     pub(super) fn step(&mut self, standing: &Standing, head: Head, extent: Extent) -> Result<Step, Vec<Fault>> {
         let from = standing.revision.as_ref().map(|info| &info.commit).filter(|from| self.mirror.holds(from));
-        let from = from.filter(|_| extent == Extent::Changes);
+        let read_as = self.settings.reading;
+        let from = from.filter(|_| extent == Extent::Changes && standing.read_as == Some(read_as));
         let mut items = self.items(standing, from, &head.commit).map_err(|error| vec![whole(&error)])?;
+        check_builders(&items)?;
         let crds = self.crds(standing, &mut items)?;
         let schemas = self.kinds.with(crds.values()).clone();
         let read_with = fingerprint(&schemas);
@@ -81,12 +83,16 @@ impl Reader<'_> {
         check_count(standing, &files)?;
         let info = self.mirror.info(&head.commit).map_err(|error| vec![whole(&error)])?;
         let owners = self.owners(standing, &head.commit).map_err(|error| vec![whole(&error)])?;
-        Ok(Step { head, info, files, owners, read_with })
+        Ok(Step { head, info, files, owners, read_with, read_as })
     }
 
     /// All paths to look at, those included that are gone.
     fn items(&self, standing: &Standing, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Item>, GitError> {
-        let changes = self.mirror.changes(from, to, &self.settings.path, render::may_hold_manifests)?;
+        let wanted = match self.settings.reading {
+            TreeReading::Detected => |path: &str| render::may_hold_manifests(path) || render::builder(path).is_some(),
+            TreeReading::Plain => render::may_hold_manifests,
+        };
+        let changes = self.mirror.changes(from, to, &self.settings.path, wanted)?;
         let item = |path: &str, found| {
             let known = standing.files.get_key_value(path).map(|(path, _)| Arc::clone(path));
             Item { path: known.unwrap_or_else(|| path.into()), found, content: None }
@@ -217,6 +223,23 @@ impl Loaded {
         faults.shrink_to_fit();
         Ok(Some(Reading { objects, faults, unknown }))
     }
+}
+
+/// No plain manifests where a tool makes other objects of them: those would be denied as drift.
+///
+/// What differs from a commit in force is enough to look at: one that was read alike held no such file.
+fn check_builders(items: &[Item]) -> Result<(), Vec<Fault>> {
+    let mut faults = Vec::new();
+    for item in items.iter().filter(|item| item.found.is_some()) {
+        let Some(builder) = render::builder(&item.path) else { continue };
+        let name = match builder {
+            render::Builder::Kustomize => "Kustomize",
+            render::Builder::Helm => "Helm",
+        };
+        let what = format!("{name} is not rendered yet; set render.type: Yaml if these files are applied as they are");
+        faults.push(Fault { file: item.path.to_string(), line: 0, what });
+    }
+    if faults.is_empty() { Ok(()) } else { Err(shown(faults)) }
 }
 
 /// The bound on objects, and the rule that a source which declared something never falls silent.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 
+use crate::config::TreeReading;
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::gate::basis::{CommitInfo, Entry, Fault, Objects, Owners, SourceId, declared_twice};
 use crate::gate::history::{Turn, horizon};
@@ -36,6 +37,8 @@ pub(super) struct Standing {
     pub(super) owners_file: Option<BlobId>,
     /// Which kinds were known when the files were read; see [`super::kinds::fingerprint`].
     pub(super) read_with: u64,
+    /// What the tree was taken for when the files were read.
+    pub(super) read_as: Option<TreeReading>,
     /// Declarations in all files.
     pub(super) count: usize,
     /// Since when the remote says that the ref is gone.
@@ -63,6 +66,7 @@ pub(super) struct Step {
     pub(super) files: Files,
     pub(super) owners: Option<(Option<BlobId>, Codeowners)>,
     pub(super) read_with: u64,
+    pub(super) read_as: TreeReading,
 }
 
 impl Default for Standing {
@@ -77,6 +81,7 @@ impl Default for Standing {
             owners: Arc::new(Codeowners::default()),
             owners_file: None,
             read_with: 0,
+            read_as: None,
             count: 0,
             gone_since: None,
         }
@@ -112,6 +117,7 @@ impl Standing {
         }
         self.revision = Some(step.info);
         self.read_with = step.read_with;
+        self.read_as = Some(step.read_as);
         if let Some((file, owners)) = step.owners {
             (self.owners_file, self.owners) = (file, Arc::new(owners));
         }

@@ -38,12 +38,30 @@ pub struct Rendered {
     pub unknown: BTreeSet<(String, String)>,
 }
 
+/// A tool that makes other objects of the files in a folder than those written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Builder {
+    /// `kustomize build`.
+    Kustomize,
+    /// `helm template`.
+    Helm,
+}
+
 /// Whether a file of that name may hold manifests: `.yaml`, `.yml` and `.json`, but for the files that Kustomize and Helm
 /// read themselves.
 pub fn may_hold_manifests(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let Some((stem, "yaml" | "yml" | "json")) = name.rsplit_once('.') else { return false };
     !matches!(stem, "kustomization" | "Chart")
+}
+
+/// Whether a file makes its folder the input of a tool, by its name as Kustomize and Helm have it.
+pub fn builder(path: &str) -> Option<Builder> {
+    match path.rsplit('/').next().unwrap_or(path) {
+        "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(Builder::Kustomize),
+        "Chart.yaml" => Some(Builder::Helm),
+        _ => None,
+    }
 }
 
 /// Reads one file.
@@ -303,6 +321,17 @@ mod tests {
         assert!(!may_hold_manifests("a/README.md"));
         assert!(!may_hold_manifests("yaml"));
         assert!(may_hold_manifests("a.b/x.yml"));
+    }
+
+    #[test]
+    fn a_builder_is_known_by_its_file() {
+        for path in ["kustomization.yaml", "a/kustomization.yml", "a/b/Kustomization"] {
+            assert_eq!(builder(path), Some(Builder::Kustomize), "{path}");
+        }
+        assert_eq!(builder("charts/shop/Chart.yaml"), Some(Builder::Helm));
+        for path in ["a.yaml", "Kustomization/a.yaml", "my-kustomization.yaml", "kustomization.json", "Chart.yml", ""] {
+            assert_eq!(builder(path), None, "{path}");
+        }
     }
 
     #[test]

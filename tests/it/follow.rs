@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use landfast::audit::metrics::{Fetched, Metrics};
-use landfast::config::{Reference, Settings, SourceSettings};
+use landfast::config::{Reference, Settings, SourceSettings, TreeReading};
 use landfast::drift::declared::{Declared, ObjectKey};
 use landfast::drift::schema::Schemas;
 use landfast::follow::{Follow, Follower, Options, Refreshed, SourceStatus, Start, follow};
@@ -211,6 +211,50 @@ async fn a_commit_that_cannot_be_read_leaves_the_last_good_one_in_force() {
         assert_eq!(following.refresh().await, Refreshed::Moved);
         assert_eq!((following.values("x"), following.faults()), (vec!["2".to_owned(), "1".to_owned()], String::new()));
     }
+}
+
+#[tokio::test]
+async fn what_a_tool_would_build_is_not_taken_for_manifests() {
+    let files = ["kustomization.yaml", "base/kustomization.yml", "base/Kustomization", "charts/shop/Chart.yaml"];
+    for (file, tool) in files.into_iter().zip(["Kustomize", "Kustomize", "Kustomize", "Helm"]) {
+        let repository = Repository::new();
+        repository.commit(&[(file, "resources: [a.yaml]\n"), ("a.yaml", &map("x", "1"))], "Declare");
+        let detected = source("a", &repository.url());
+        let following = following(vec![detected.clone()]).await;
+        let said =
+            format!("{file}: {tool} is not rendered yet; set render.type: Yaml if these files are applied as they are");
+        assert!(following.faults().contains(&said), "{}", following.faults());
+        assert!(following.basis().index.objects.is_empty(), "{file}");
+        let plain = SourceSettings { reading: TreeReading::Plain, ..detected.clone() };
+        following.follow.set_settings(settings(vec![plain])).await;
+        following.refresh().await;
+        assert_eq!((following.values("x"), following.faults()), (vec!["1".to_owned()], String::new()), "{file}");
+        following.follow.set_settings(settings(vec![detected])).await;
+        following.until(|status| status[0].refused.is_some()).await;
+        repository.commit(&[("a.yaml", &map("x", "2"))], "Leave the file as it is");
+        following.refresh().await;
+        assert_eq!(following.values("x"), ["1"], "{file}");
+        assert!(following.faults().contains(&said), "{}", following.faults());
+        repository.remove(file, "Build no more");
+        assert_eq!(following.refresh().await, Refreshed::Moved);
+        assert_eq!((&*following.values("x")[0], following.faults()), ("2", String::new()), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_tree_that_a_tool_begins_to_build_keeps_its_last_good_revision_until_it_is_said_to_be_plain() {
+    let repository = declaring();
+    let detected = source("a", &repository.url());
+    let following = following(vec![detected.clone()]).await;
+    repository.commit(&[("base/kustomization.yaml", "resources: []\n"), ("a.yaml", &map("x", "2"))], "Build");
+    assert_eq!(following.refresh().await, Refreshed::Unchanged);
+    assert_eq!(following.values("x"), ["1"]);
+    assert!(following.faults().contains("base/kustomization.yaml: Kustomize is not"), "{}", following.faults());
+    let plain = SourceSettings { reading: TreeReading::Plain, ..detected };
+    following.follow.set_settings(settings(vec![plain])).await;
+    following.until(|status| status[0].refused.is_none()).await;
+    assert_eq!(following.refresh().await, Refreshed::Moved);
+    assert_eq!((&*following.values("x")[0], following.faults()), ("2", String::new()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use landfast::config::{Reference, SourceSettings};
+use landfast::config::{Reference, SourceSettings, TreeReading};
 use landfast::gate::basis::{CommitId, Scope, SourceId};
 use landfast::git::GitError;
 use landfast::git::fetch::{FetchError, Fetcher};
@@ -29,6 +29,7 @@ pub fn source(name: &str, url: &str) -> SourceSettings {
         url: url.to_owned(),
         reference: Reference::Branch("main".to_owned()),
         path: String::new(),
+        reading: TreeReading::Detected,
         interval: limits::INTERVAL_DEFAULT,
         default_namespace: Some("shop".to_owned()),
         scope: Scope {
