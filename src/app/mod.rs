@@ -32,6 +32,7 @@ use crate::audit::sinks::Audit;
 use crate::cluster::client;
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
 use crate::cluster::openapi::OpenApi;
+use crate::cluster::standing::Standing;
 use crate::cluster::webhook::Backend;
 use crate::cluster::writer::Writer;
 use crate::config;
@@ -177,14 +178,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let nobody = if client.is_some() { Answered::For(BTreeSet::new()) } else { Answered::NobodyToAsk };
     let (in_force, answered) = watch::channel(nobody);
-    let progress = Followed::new(follow.clone(), answered);
+    let (standing, fares) = watch::channel(Standing::default());
+    let progress = Followed::new(follow.clone(), answered, reach.is_some().then_some(fares));
     let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, Arc::clone(&metrics)));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
 
     if let Some(client) = client {
-        let cluster = Cluster { client, reach, stand_down, bundle: shown.bundle, metrics, in_force };
+        let cluster = Cluster { client, reach, stand_down, standing, clock, bundle: shown.bundle, metrics, in_force };
         cluster.watch(&mut tasks, &ends, &follow, schemas, settings);
     }
     let mut serving = JoinSet::new();
@@ -252,6 +254,8 @@ struct Cluster {
     client: kube::Client,
     reach: Option<Reachable>,
     stand_down: Duration,
+    standing: watch::Sender<Standing>,
+    clock: Clock,
     bundle: watch::Receiver<Arc<str>>,
     metrics: Arc<Metrics>,
     in_force: watch::Sender<Answered>,
@@ -259,7 +263,7 @@ struct Cluster {
 
 impl Cluster {
     fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, settings: Arc<config::Settings>) {
-        let Self { client, reach, stand_down, bundle, metrics, in_force } = self;
+        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force } = self;
         let answered = in_force.subscribe();
         let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
@@ -275,7 +279,8 @@ impl Cluster {
             };
             metrics.tampering.get_or_create(&Tampered { how }).inc();
         });
-        let keeper = Keeper::new(Keeping { client, backend, ca: bundle, namespace, stand_down, alarm });
+        let keeping = Keeping { client, backend, ca: bundle, namespace, stand_down, alarm, standing, clock };
+        let keeper = Keeper::new(keeping);
         let (follow, early, end) = (follow.clone(), ends.all(), ends.all());
         spawn(tasks, "webhooks", async move {
             tokio::select! {

@@ -6,21 +6,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use crate::app::bridges::{Answered, is_loaded};
+use crate::cluster::standing::Standing;
 use crate::follow::{Follow, SourceStatus};
-use crate::serve::status::{Phase, Progress, SourceReport};
+use crate::serve::status::{KEPT, Phase, Progress, SourceReport, WebhooksReport};
 
 /// The progress of the process.
 pub(super) struct Followed {
     follow: Follow,
     answered: watch::Receiver<Answered>,
+    /// How our webhook configuration fares, where we keep it.
+    webhooks: Option<watch::Receiver<Standing>>,
     /// Once loaded is loaded: what a later commit brings holds nobody back.
     loaded: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Followed {
-    pub(super) fn new(follow: Follow, answered: watch::Receiver<Answered>) -> Arc<Self> {
-        Arc::new(Self { follow, answered, loaded: AtomicBool::new(false), draining: AtomicBool::new(false) })
+    pub(super) fn new(
+        follow: Follow,
+        answered: watch::Receiver<Answered>,
+        webhooks: Option<watch::Receiver<Standing>>,
+    ) -> Arc<Self> {
+        let (loaded, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { follow, answered, webhooks, loaded, draining })
     }
 
     /// From now on nobody is to be sent here.
@@ -45,6 +53,20 @@ impl Progress for Followed {
 
     fn sources(&self) -> Vec<SourceReport> {
         self.follow.status().borrow().iter().map(report).collect()
+    }
+
+    fn webhooks(&self) -> Option<WebhooksReport> {
+        let standing = self.webhooks.as_ref()?.borrow().clone();
+        Some(match standing {
+            Standing::Starting => WebhooksReport { state: "starting", ..WebhooksReport::default() },
+            Standing::Kept { since } => WebhooksReport { state: KEPT, since: Some(since), ..WebhooksReport::default() },
+            Standing::StandingDown { until } => {
+                WebhooksReport { state: "standing down", back_at: Some(until), ..WebhooksReport::default() }
+            }
+            Standing::Failing { since, error } => {
+                WebhooksReport { state: "failing", since: Some(since), back_at: None, error: Some(error) }
+            }
+        })
     }
 }
 

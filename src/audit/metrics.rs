@@ -52,6 +52,8 @@ pub struct Metrics {
     pub handshakes_failed: Counter,
     /// Times that somebody deleted or changed our webhook configuration.
     pub tampering: Family<Tampered, Counter>,
+    /// 1 where our webhook configuration stands as rendered, else 0; absent where somebody else keeps it.
+    pub webhooks_kept: Family<OfCluster, Gauge>,
     /// End of the serving certificate, in seconds since 1970.
     pub certificate_expiry: Gauge<f64, AtomicU64>,
 }
@@ -126,6 +128,10 @@ pub struct OfSource {
     pub source: String,
 }
 
+/// No label: there is one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfCluster {}
+
 impl Metrics {
     /// Makes and registers all metrics.
     pub fn new() -> Self {
@@ -156,6 +162,7 @@ impl Metrics {
             connections: add.plain("connections", "Connections open to the webhook listener", Gauge::default()),
             handshakes_failed: add.plain("handshakes_failed", "TLS handshakes failed or too slow", Counter::default()),
             tampering: add.plain("tampering", "Webhook configuration deleted or changed by others", Family::default()),
+            webhooks_kept: add.plain("webhooks_kept", "Whether our webhook configuration stands", Family::default()),
             certificate_expiry: add.plain(
                 "certificate_expiry_timestamp_seconds",
                 "End of the serving certificate, since 1970",

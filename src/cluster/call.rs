@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use kube::runtime::watcher;
 use tokio::time::timeout;
 
 use crate::limits;
@@ -16,6 +17,9 @@ pub enum CallError {
     /// It said nothing within [`limits::API_TIME_MAX`].
     #[error("the API server did not answer in time")]
     Silent,
+    /// A list of it names no version to watch from.
+    #[error("the API server gives no version to watch from")]
+    Unwatchable,
 }
 
 impl CallError {
@@ -26,7 +30,7 @@ impl CallError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Silent => None,
+            Self::Silent | Self::Unwatchable => None,
         }
     }
 }
@@ -34,6 +38,18 @@ impl CallError {
 impl From<kube::Error> for CallError {
     fn from(error: kube::Error) -> Self {
         Self::Failed(Box::new(error))
+    }
+}
+
+impl From<watcher::Error> for CallError {
+    fn from(error: watcher::Error) -> Self {
+        match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => error.into(),
+            watcher::Error::WatchError(status) => kube::Error::Api(status).into(),
+            watcher::Error::NoResourceVersion => Self::Unwatchable,
+        }
     }
 }
 

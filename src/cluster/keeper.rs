@@ -22,7 +22,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
+use crate::audit::Clock;
 use crate::cluster::call::{Backoff, CallError, within_time};
+use crate::cluster::standing::Standing;
 use crate::cluster::webhook::{Backend, CONFIGURATION, Reach, Rendered, entries};
 use crate::cluster::writer::{Home, Writer};
 use crate::gate::basis::Basis;
@@ -54,6 +56,10 @@ pub struct Keeping {
     pub stand_down: Duration,
     /// Told of tampering.
     pub alarm: Alarm,
+    /// Told how the configuration fares.
+    pub standing: watch::Sender<Standing>,
+    /// Tells the time, for `standing`.
+    pub clock: Clock,
 }
 
 /// Keeps our ValidatingWebhookConfiguration.
@@ -84,6 +90,7 @@ enum Event {
     Basis,
     Authority,
     Live,
+    Unseen(CallError),
     Due,
     Shutdown,
 }
@@ -114,13 +121,14 @@ impl Keeper {
                     authorities_end = changed.is_err();
                     Event::Authority
                 }
-                () = live_changed(&mut live) => Event::Live,
+                seen = live_changed(&mut live) => seen.map_or_else(Event::Unseen, |()| Event::Live),
                 () = due(self.next) => Event::Due,
             };
             match event {
                 Event::Shutdown => return,
                 Event::Basis | Event::Authority => self.want_write(),
                 Event::Live => self.want_look(),
+                Event::Unseen(error) => self.unseen(&error),
                 Event::Due => {
                     let latest = Arc::clone(&basis.borrow_and_update());
                     self.act(latest).await;
@@ -156,6 +164,7 @@ impl Keeper {
             Ok(next) => {
                 self.backoff = Backoff::new();
                 self.next = next;
+                self.tell_done();
             }
             Err(error) => {
                 let wait = self.backoff.next();
@@ -165,8 +174,48 @@ impl Keeper {
                     "Cannot keep the webhook configuration; trying again"
                 );
                 self.next = self.next.again_at(Instant::now() + wait);
+                self.tell_failing(error.to_string());
             }
         }
+    }
+
+    /// The watch tries again by itself, with its own back-off; meanwhile nobody sees whether the configuration stands.
+    fn unseen(&self, error: &CallError) {
+        // What is too old is listed again at once.
+        if error.status() == Some(410) {
+            return;
+        }
+        warn!(error = error as &dyn std::error::Error, "Cannot watch the webhook configuration");
+        match self.next {
+            Next::Rest | Next::Look(_) | Next::Write(_) => self.tell_failing(error.to_string()),
+            Next::StandDown(_) => {}
+        }
+    }
+
+    fn tell_done(&self) {
+        let now = (self.keeping.clock)();
+        match self.next {
+            Next::Rest => self.tell(Standing::Kept { since: now }),
+            Next::StandDown(_) => {
+                // Too far to be told is as good as never.
+                let until = now.checked_add(self.keeping.stand_down).unwrap_or(jiff::Timestamp::MAX);
+                self.tell(Standing::StandingDown { until });
+            }
+            Next::Write(_) | Next::Look(_) => {
+                self.tell_failing(format!("the namespace {} is being deleted", self.keeping.namespace));
+            }
+        }
+    }
+
+    fn tell_failing(&self, error: String) {
+        self.tell(Standing::Failing { since: (self.keeping.clock)(), error });
+    }
+
+    fn tell(&self, standing: Standing) {
+        self.keeping.standing.send_if_modified(|before| {
+            let now = standing.after(before);
+            std::mem::replace(before, now.clone()) != now
+        });
     }
 
     /// Compares the live configuration with what was written last.
@@ -252,19 +301,13 @@ fn compare(kept: &Value, live: Option<&DynamicObject>) -> Option<Tampering> {
     (!whole).then_some(Tampering::Changed)
 }
 
-async fn live_changed<S, T>(live: &mut S)
+async fn live_changed<S, T>(live: &mut S) -> Result<(), CallError>
 where
     S: Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Unpin,
 {
-    loop {
-        match live.next().await {
-            Some(Ok(_)) => return,
-            // The watcher tries again by itself, with its own back-off.
-            Some(Err(error)) => {
-                warn!(error = &error as &dyn std::error::Error, "Cannot watch the webhook configuration");
-            }
-            None => std::future::pending().await,
-        }
+    match live.next().await {
+        Some(event) => Ok(event.map(drop)?),
+        None => std::future::pending().await,
     }
 }
 

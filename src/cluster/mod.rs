@@ -13,5 +13,6 @@ pub mod keeper;
 pub mod namespace;
 pub mod openapi;
 mod reading;
+pub mod standing;
 pub mod webhook;
 pub mod writer;

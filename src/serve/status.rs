@@ -13,11 +13,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::audit::board::Board;
-use crate::audit::metrics::{Metrics, OfSource, Source as SourceLabels};
+use crate::audit::metrics::{Metrics, OfCluster, OfSource, Source as SourceLabels};
 use crate::audit::record::Record;
 use crate::gate::basis::Basis;
 use crate::gate::policy::{FailurePolicy, Mode};
 use crate::limits;
+
+/// The state of a webhook configuration that stands as rendered.
+pub const KEPT: &str = "kept";
 
 /// How far the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +60,32 @@ pub struct SourceReport {
     pub fetched: Option<Timestamp>,
 }
 
-/// Tells how far the sources are.
+/// Our webhook configuration, as the page shows it. Made in `app` of what its keeper tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WebhooksReport {
+    /// `starting`, `kept`, `standing down` or `failing`; only `kept` guards for sure.
+    pub state: &'static str,
+    /// Since when it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When what somebody took away is written again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub back_at: Option<Timestamp>,
+    /// Why it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Tells how far the sources are, and whether we are asked at all.
 pub trait Progress: Send + Sync {
     /// Whether what was known before the start is loaded, or the end has begun.
     fn phase(&self) -> Phase;
 
     /// Every source, in the order of their names.
     fn sources(&self) -> Vec<SourceReport>;
+
+    /// How our webhook configuration fares; nothing where somebody else keeps it.
+    fn webhooks(&self) -> Option<WebhooksReport>;
 }
 
 /// What the page shows.
@@ -81,6 +103,8 @@ struct Page {
     version: &'static str,
     ready: bool,
     policy_generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhooks: Option<WebhooksReport>,
     sources: Vec<SourceReport>,
     policies: Vec<PolicyStatus>,
     records: Vec<Record>,
@@ -121,6 +145,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             ready: self.ready(),
             policy_generation: basis.policy.generation,
+            webhooks: self.progress.webhooks(),
             sources: self.progress.sources(),
             policies: policies(&basis),
             records: self.board.latest(),
@@ -129,10 +154,13 @@ impl Status {
 
     /// Sets the gauges that mirror the sources; a source or revision that is no more leaves the metrics.
     fn mirror(&self) {
-        let Metrics { source, source_commit, source_objects, source_faults, .. } = self.metrics.as_ref();
+        let Metrics { source, source_commit, source_objects, source_faults, webhooks_kept, .. } = self.metrics.as_ref();
         source.clear();
         for of_source in [source_commit, source_objects, source_faults] {
             of_source.clear();
+        }
+        if let Some(report) = self.progress.webhooks() {
+            webhooks_kept.get_or_create(&OfCluster {}).set(i64::from(report.state == KEPT));
         }
         for report in self.progress.sources() {
             let of = OfSource { source: report.name.clone() };

@@ -2,6 +2,7 @@
 //! away for long?
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,11 +12,15 @@ use jiff::SignedDuration;
 use landfast::audit::event::{Event, Reason};
 use landfast::audit::record::Object;
 use landfast::cluster::client::who_am_i;
+use landfast::cluster::keeper::{Keeper, Keeping};
 use landfast::cluster::namespace::Namespaces;
+use landfast::cluster::standing::Standing;
+use landfast::cluster::webhook::Backend;
 use landfast::cluster::writer::Writer;
 use landfast::drift::schema::Schemas;
 use landfast::gate::policy::FailurePolicy;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::gate::{DEPLOYMENT as DECLARED, source};
 use crate::testbed::control_plane::free_port;
@@ -235,6 +240,42 @@ async fn deleting_our_namespace_frees_the_cluster() {
     PLANE.kubectl(User::Admin, &["delete", "namespace", "landfast-system"]).succeeds();
     eventually("the garbage collector to take the configuration", || PLANE.get(CONFIGURATION).err());
     eventually("writes to go in", || send("POST", &path, map, &[]).ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_tells_while_nothing_is_guarded() {
+    let _turn = TURN.lock().await;
+    let namespace = PLANE.namespace();
+    let basis = basis(&declared(&namespace), Schemas::builtin(), vec![rule(FailurePolicy::Fail)]);
+    let bench = Bench::start(basis, Some(free_port()), NEVER).await;
+    let mut standing = bench.standing.clone();
+    standing.wait_for(|it| matches!(it, Standing::Kept { .. })).await.unwrap();
+    PLANE.kubectl(User::Admin, &["delete", "validatingwebhookconfiguration", "landfast"]).succeeds();
+    standing.wait_for(|it| matches!(it, Standing::StandingDown { .. })).await.unwrap();
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_tells_that_it_may_not_write() {
+    let _turn = TURN.lock().await;
+    let (standing, mut fares) = watch::channel(Standing::default());
+    let (_authority, ca) = watch::channel("".into());
+    let keeper = Keeper::new(Keeping {
+        client: PLANE.client(User::Alice).await,
+        backend: Backend::Url("https://127.0.0.1:1".into()),
+        ca,
+        namespace: "landfast-system".into(),
+        stand_down: NEVER,
+        alarm: Arc::new(|_| ()),
+        standing,
+        clock: Arc::new(now),
+    });
+    let (_publisher, receiver) = watch::channel(Arc::new(basis(&[], Schemas::builtin(), vec![])));
+    let keeper = tokio::spawn(keeper.run(receiver, pending()));
+    let failing = fares.wait_for(|it| matches!(it, Standing::Failing { .. })).await.unwrap().clone();
+    keeper.abort();
+    let Standing::Failing { error, .. } = failing else { unreachable!("waited for") };
+    assert!(!error.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

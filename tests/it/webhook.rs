@@ -12,6 +12,7 @@ use globset::GlobSet;
 use jiff::Timestamp;
 use landfast::audit::metrics::Metrics;
 use landfast::cluster::keeper::{Keeper, Keeping};
+use landfast::cluster::standing::Standing;
 use landfast::cluster::webhook::Backend;
 use landfast::drift::declared::{Declared, Lines, ObjectKey};
 use landfast::drift::schema::Schemas;
@@ -46,6 +47,7 @@ pub(crate) struct Bench {
     calls: Calls,
     pub(crate) basis: watch::Sender<Arc<Basis>>,
     pub(crate) alarms: Arc<AtomicUsize>,
+    pub(crate) standing: watch::Receiver<Standing>,
     end: Option<oneshot::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
 }
@@ -66,6 +68,7 @@ impl Bench {
         let (webhook, ca) = record(Arc::clone(&calls)).await;
         let alarms = Arc::new(AtomicUsize::new(0));
         let told = Arc::clone(&alarms);
+        let (standing, fares) = watch::channel(Standing::default());
         let (sender, receiver) = watch::channel(Arc::new(basis));
         let keeper = Keeper::new(Keeping {
             client: PLANE.client(User::Landfast).await,
@@ -76,12 +79,14 @@ impl Bench {
             alarm: Arc::new(move |_| {
                 told.fetch_add(1, Ordering::SeqCst);
             }),
+            standing,
+            clock: Arc::new(now),
         });
         let (end, ended) = oneshot::channel();
         let keeper = tokio::spawn(keeper.run(receiver, async move {
             let _ = ended.await;
         }));
-        let bench = Self { calls, basis: sender, alarms, end: Some(end), keeper: Some(keeper) };
+        let bench = Self { calls, basis: sender, alarms, standing: fares, end: Some(end), keeper: Some(keeper) };
         eventually("the configuration to be written", || PLANE.get(CONFIGURATION).ok());
         bench
     }

@@ -19,7 +19,7 @@ use landfast::serve::answers::Nobody;
 use landfast::serve::authority::Authority;
 use landfast::serve::listener::Listener;
 use landfast::serve::renewal::{Renewal, Shown};
-use landfast::serve::status::{self, Phase, Progress, SourceReport, Status};
+use landfast::serve::status::{self, KEPT, Phase, Progress, SourceReport, Status, WebhooksReport};
 use landfast::serve::tls::server_config;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -298,6 +298,15 @@ impl Progress for At {
             ..SourceReport::default()
         }]
     }
+
+    fn webhooks(&self) -> Option<WebhooksReport> {
+        let error = Some("403: forbidden".to_owned());
+        match *self.0.borrow() {
+            Phase::Loading => None,
+            Phase::Loaded => Some(WebhooksReport { state: KEPT, ..WebhooksReport::default() }),
+            Phase::Draining => Some(WebhooksReport { state: "failing", error, ..WebhooksReport::default() }),
+        }
+    }
 }
 
 #[tokio::test]
@@ -322,8 +331,11 @@ async fn the_status_page_tells_how_it_goes() {
     };
     assert_eq!(get("/healthz").await.0, StatusCode::OK);
     assert_eq!(get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!get("/status.json").await.1.contains("webhooks"), "nobody here keeps them");
+    assert!(!get("/metrics").await.1.contains("\nlandfast_webhooks_kept"));
     phase.send_replace(Phase::Loaded);
     assert_eq!(get("/readyz").await.0, StatusCode::OK);
+    assert!(get("/metrics").await.1.contains("\nlandfast_webhooks_kept{} 1\n"));
     phase.send_replace(Phase::Draining);
     assert_eq!(get("/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
 
@@ -331,8 +343,13 @@ async fn the_status_page_tells_how_it_goes() {
     assert_eq!(page["sources"][0]["revision"], "3f2a91c");
     assert_eq!(page["sources"][0]["error"], "cannot reach the remote");
     assert_eq!((&page["policies"][0]["mode"], &page["policies"][0]["drift"]), (&json!("Enforce"), &json!("Deny")));
+    assert_eq!(page["webhooks"], json!({ "state": "failing", "error": "403: forbidden" }));
     let metrics = get("/metrics").await.1;
-    for line in [r#"landfast_source_info{source="shop",revision="3f2a91c"} 1"#, "landfast_build_info{version="] {
+    for line in [
+        "\nlandfast_webhooks_kept{} 0\n",
+        r#"landfast_source_info{source="shop",revision="3f2a91c"} 1"#,
+        "landfast_build_info{version=",
+    ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     assert_eq!(get("/other").await.0, StatusCode::NOT_FOUND);
