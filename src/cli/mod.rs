@@ -79,9 +79,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What is logged unless `RUST_LOG` says else. The cluster's client logs each failed attempt of a watch as a dump, and returns it too.
+const LOGGED: &str = "info,kube_runtime=off";
+
 /// Logs as JSON lines, or readably on a terminal; `RUST_LOG` chooses what.
 fn log_to_stderr() -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let set =
         if std::io::stderr().is_terminal() { layer.try_init() } else { layer.json().flatten_event(true).try_init() };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{error, info, warn};
 
 use crate::audit::Clock;
-use crate::cluster::call::{Backoff, CallError, within_time};
+use crate::cluster::call::{Backoff, CallError, watched, within_time};
 use crate::cluster::standing::Standing;
 use crate::cluster::webhook::{Backend, CONFIGURATION, Reach, Rendered, entries};
 use crate::cluster::writer::{Home, Writer};
@@ -107,7 +107,7 @@ impl Keeper {
     pub async fn run(mut self, mut basis: watch::Receiver<Arc<Basis>>, shutdown: impl Future<Output = ()>) {
         let api: Api<PartialObjectMeta<ValidatingWebhookConfiguration>> = Api::all(self.keeping.client.clone());
         let only_ours = watcher::Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
-        let live = watcher(api, only_ours).default_backoff();
+        let live = watched(api, only_ours);
         tokio::pin!(live, shutdown);
         self.next = Next::Write(Instant::now());
         let mut ca = self.keeping.ca.clone();
@@ -170,6 +170,7 @@ impl Keeper {
                 let wait = self.backoff.next();
                 warn!(
                     error = &error as &dyn std::error::Error,
+                    hint = error.hint(),
                     seconds = wait.as_secs_f32(),
                     "Cannot keep the webhook configuration; trying again"
                 );
@@ -185,7 +186,7 @@ impl Keeper {
         if error.status() == Some(410) {
             return;
         }
-        warn!(error = error as &dyn std::error::Error, "Cannot watch the webhook configuration");
+        warn!(error = error as &dyn std::error::Error, hint = error.hint(), "Cannot watch the webhook configuration");
         match self.next {
             Next::Rest | Next::Look(_) | Next::Write(_) => self.tell_failing(error.to_string()),
             Next::StandDown(_) => {}
@@ -303,10 +304,10 @@ fn compare(kept: &Value, live: Option<&DynamicObject>) -> Option<Tampering> {
 
 async fn live_changed<S, T>(live: &mut S) -> Result<(), CallError>
 where
-    S: Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Unpin,
+    S: Stream<Item = Result<watcher::Event<T>, CallError>> + Unpin,
 {
     match live.next().await {
-        Some(event) => Ok(event.map(drop)?),
+        Some(event) => event.map(drop),
         None => std::future::pending().await,
     }
 }

@@ -17,13 +17,13 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
-use crate::cluster::call::Backoff;
+use crate::cluster::call::{Backoff, CallError, watched};
 use crate::cluster::documents::{DocumentError, Documents, parse};
 use crate::cluster::reading::{Index, Pass, Read};
 use crate::drift::schema::Schemas;
@@ -81,7 +81,7 @@ impl OpenApi {
     /// Runs until `shutdown` resolves or nobody wants schemas any more.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         let api: Api<PartialObjectMeta<CustomResourceDefinition>> = Api::all(self.client.clone());
-        let definitions = watcher(api, watcher::Config::default()).default_backoff();
+        let definitions = watched(api, watcher::Config::default());
         tokio::pin!(definitions, shutdown);
         self.due = VecDeque::from([Instant::now()]);
         let groups = self.wanted.clone();
@@ -171,7 +171,7 @@ fn from_now(wait: Duration) -> Instant {
 /// Waits for a change of a CRD whose group is wanted. Its name is `<plural>.<group>`.
 async fn definition_changed<S, K>(definitions: &mut S, wanted: &watch::Receiver<BTreeSet<GroupVersion>>)
 where
-    S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Unpin,
+    S: Stream<Item = Result<watcher::Event<K>, CallError>> + Unpin,
     K: kube::ResourceExt,
 {
     loop {
@@ -180,7 +180,11 @@ where
             Some(Ok(watcher::Event::Init | watcher::Event::InitDone)) => continue,
             Some(Err(error)) => {
                 // The watcher tries again by itself, with its own back-off.
-                warn!(error = &error as &dyn std::error::Error, "Cannot watch CustomResourceDefinitions");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    hint = error.hint(),
+                    "Cannot watch CustomResourceDefinitions"
+                );
                 continue;
             }
             None => std::future::pending().await,

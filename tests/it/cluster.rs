@@ -275,7 +275,7 @@ async fn the_keeper_tells_that_it_may_not_write() {
     let failing = fares.wait_for(|it| matches!(it, Standing::Failing { .. })).await.unwrap().clone();
     keeper.abort();
     let Standing::Failing { error, .. } = failing else { unreachable!("waited for") };
-    assert!(!error.is_empty());
+    assert!(error.starts_with("403: ") && error.matches("forbidden").count() == 1, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
