@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use crate::cli::check::everywhere;
 use crate::cli::{Answer, Output, offline};
-use crate::drift::declared::Declared;
+use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::schema::Schemas;
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::conclude;
 use crate::gate::finding::{Certainty, View};
 use crate::gate::json::field_json;
+use crate::gate::message::is_secret;
 use crate::gate::verdict::{Class, Origin};
 use crate::gate::write::Change;
 use crate::render;
@@ -49,9 +50,9 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let before = args.before.as_deref().map(objects).transpose()?.unwrap_or_default();
     let (mut answer, mut unknown) = (Answer::Yes, false);
     for object in &declared {
-        let after = pick(&live, object, declared.len())
+        let after = pick(&live, object, declared.len(), "live")?
             .with_context(|| format!("{} holds no {}", args.live.display(), object.key))?;
-        let before = pick(&before, object, declared.len());
+        let before = pick(&before, object, declared.len(), "earlier")?;
         let differences = differences(object, before, after, &schemas)?;
         if !differences.agrees {
             answer = Answer::No;
@@ -123,7 +124,11 @@ fn print(object: &Declared, found: &Differences, output: Output) -> anyhow::Resu
                 let shown = |name: &str| field.get(name).map_or_else(|| "not".to_owned(), ToString::to_string);
                 let (path, class) =
                     (field["path"].as_str().unwrap_or_default(), field["class"].as_str().unwrap_or_default());
-                writeln!(out, "  {path} {class}: {} declared, {} live", shown("git"), shown("written"))?;
+                if is_secret(&object.key) {
+                    writeln!(out, "  {path} {class}: differs (values not shown)")?;
+                } else {
+                    writeln!(out, "  {path} {class}: {} declared, {} live", shown("git"), shown("written"))?;
+                }
             }
         }
     }
@@ -170,18 +175,26 @@ fn objects(file: &Path) -> anyhow::Result<Vec<Node>> {
     render::manifests(&name, &offline::read(file)?).map_err(|fault| anyhow::anyhow!("{fault}"))
 }
 
-/// The object of that kind and name; where one is declared and one is there, they belong together.
-fn pick<'o>(objects: &'o [Node], declared: &Declared, count: usize) -> Option<&'o Node> {
-    if let ([only], 1) = (objects, count) {
-        return Some(only);
+/// The manifest of the object that is declared. Where each side has one, another object is an error: it must never pass for
+/// the state of this one.
+fn pick<'o>(objects: &'o [Node], declared: &Declared, count: usize, side: &str) -> anyhow::Result<Option<&'o Node>> {
+    let found = objects.iter().find(|object| key_of(object, declared) == declared.key);
+    if let (None, [only], 1) = (found, objects, count) {
+        bail!("the {side} object is {}, declared is {}", key_of(only, declared), declared.key);
     }
-    objects.iter().find(|object| {
-        let text = |node: Option<&'o Node>| node.and_then(Node::as_str).unwrap_or_default();
-        let metadata = object.get("metadata");
-        let named = |name: &str| text(metadata.and_then(|metadata| metadata.get(name)));
-        let key = &declared.key;
-        text(object.get("kind")) == key.kind()
-            && named("name") == key.name()
-            && (named("namespace") == key.namespace() || named("namespace").is_empty())
-    })
+    Ok(found)
+}
+
+/// Where one side names no namespace, the other's holds for both: a repository often leaves it to its deployer.
+fn key_of(object: &Node, declared: &Declared) -> ObjectKey {
+    let text = |node: Option<&Node>| node.and_then(Node::as_str).unwrap_or_default().to_owned();
+    let metadata = object.get("metadata");
+    let named = |name: &str| text(metadata.and_then(|metadata| metadata.get(name)));
+    let version = text(object.get("apiVersion"));
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    let is_said = serde_json::from_slice::<Value>(&declared.json)
+        .is_ok_and(|declared| declared.pointer("/metadata/namespace").is_some());
+    let namespace = Some(named("namespace")).filter(|namespace| is_said && !namespace.is_empty());
+    let namespace = namespace.unwrap_or_else(|| declared.key.namespace().to_owned());
+    ObjectKey::new(group, &text(object.get("kind")), &namespace, &named("name"))
 }

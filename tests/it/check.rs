@@ -176,3 +176,40 @@ fn diff_compares_two_files() {
     let ran = run(&["--declared", &same, "--live", "/nowhere.yaml"]);
     assert_eq!(ran.code, 2);
 }
+
+#[test]
+fn diff_never_compares_two_objects() {
+    let house = House::new();
+    let [map, other, bare] =
+        ["metadata: { name: a, namespace: shop }", "metadata: { name: b, namespace: shop }", "metadata: { name: a }"]
+            .map(|metadata| format!("apiVersion: v1\nkind: ConfigMap\n{metadata}\ndata: {{ a: \"1\" }}\n"));
+    let [map, other, bare] =
+        [("map", map), ("other", other), ("bare", bare)].map(|(name, text)| house.file(&format!("{name}.yaml"), &text));
+    let web = house.file("web.yaml", &declared());
+    let run = |live: &str, more: &[&str]| landfast(&[&["diff", "--declared", &map, "--live", live], more].concat(), "");
+    for (live, named) in [(&web, "Deployment shop/web"), (&other, "ConfigMap shop/b")] {
+        let ran = run(live, &[]);
+        let told = format!("the live object is {named}, declared is ConfigMap shop/a");
+        assert_eq!((ran.code, ran.errors.contains(&told)), (2, true), "{}", ran.errors);
+    }
+    assert_eq!(run(&map, &["--before", &web]).code, 2);
+    assert_eq!(run(&bare, &[]).code, 0, "what names no namespace is of the declared one");
+    let ran = landfast(&["diff", "--declared", &bare, "--live", &map], "");
+    assert_eq!(ran.code, 0, "a repository may leave the namespace to its deployer: {}", ran.errors);
+}
+
+#[test]
+fn diff_shows_no_value_of_a_secret() {
+    let house = House::new();
+    let secret = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{ name: a, namespace: shop }}\nstringData: {{ key: {value} }}\n"
+        )
+    };
+    let (one, two) = (house.file("one.yaml", &secret("hunter1")), house.file("two.yaml", &secret("hunter2")));
+    let ran = landfast(&["diff", "--declared", &one, "--live", &two], "");
+    let told: Vec<&str> = ran.answers.iter().filter_map(Value::as_str).collect();
+    assert_eq!((ran.code, ran.errors.as_str()), (1, ""));
+    assert!(told[1].ends_with(" drifts: differs (values not shown)"), "{told:?}");
+    assert!(!told.iter().any(|line| line.contains("hunter") || line.contains("not declared")), "{told:?}");
+}
