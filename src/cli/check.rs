@@ -25,7 +25,7 @@ pub struct Args {
     /// Configuration: a file or a folder of GitSources and DriftPolicies; may be given more than once.
     #[arg(long, value_name = "FILE|DIR", required = true)]
     config: Vec<PathBuf>,
-    /// Who writes the manifests; with reviews, in place of who wrote them.
+    /// Who writes the manifests, system:anonymous where absent; with reviews, in place of who wrote them.
     #[arg(long, value_name = "USER")]
     writer: Option<String>,
     /// A group of the writer; may be given more than once.
@@ -43,7 +43,7 @@ pub struct Args {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Files of manifests, each object as if it were created.
+    /// Files of manifests, each object as if it were created; `-` is standard input.
     #[arg(value_name = "MANIFEST", required_unless_present = "reviews")]
     manifests: Vec<PathBuf>,
 }
@@ -103,7 +103,9 @@ impl Check<'_> {
     }
 
     fn manifests(&mut self, file: &Path, writer: &User) -> anyhow::Result<()> {
-        let (bytes, name) = (offline::read(file)?, file.display().to_string());
+        let bytes = offline::read(file)?;
+        // JSON is YAML: what has no name of its own is read as that.
+        let name = if file == Path::new("-") { "stdin.yaml".to_owned() } else { file.display().to_string() };
         let scope = everywhere()?;
         let with = render::Context { schemas: &self.offline.basis.schemas, scope: &scope, default_namespace: None };
         let rendered = render::file(&name, &bytes, with).map_err(|fault| anyhow::anyhow!("{fault}"))?;

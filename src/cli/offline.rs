@@ -88,6 +88,13 @@ fn settings(config: &[PathBuf]) -> anyhow::Result<Settings> {
     for notice in &settings.notices {
         eprintln!("warning: {notice}");
     }
+    // All that such a source would declare would be let in, and nobody would know why.
+    if let Some(idle) = settings.idle.first() {
+        bail!("could not answer: the configuration leaves GitSource {idle} without effect");
+    }
+    if settings.sources.is_empty() {
+        bail!("could not answer: the configuration has no GitSource");
+    }
     Ok(settings)
 }
 

@@ -26,6 +26,8 @@ pub use crate::config::load::{load, parse};
 pub struct Settings {
     /// The sources that declare something.
     pub sources: Vec<SourceSettings>,
+    /// The sources that declare nothing, because they ask for what is not built; said in `notices` as well.
+    pub idle: Vec<SourceId>,
     /// All policies, resolved.
     pub policy: Arc<Policy>,
     /// What loads but has no effect yet, and what conflicts: to be said in the log, the status and the CLI.

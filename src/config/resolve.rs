@@ -30,7 +30,8 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
             Spec::GitSource(spec) if is_built => settings.sources.extend(source(&object.name, spec)),
             Spec::DriftPolicy(spec) if is_built => policies.push((object, rule(&object.name, spec))),
             Spec::DriftPolicy(spec) => policies.push((object, observing(rule(&object.name, spec)))),
-            Spec::GitSource(_) | Spec::BreakGlass(_) => {}
+            Spec::GitSource(_) => settings.idle.push(SourceId(object.name.as_str().into())),
+            Spec::BreakGlass(_) => {}
         }
     }
     settings.sources.sort_by(|a, b| a.id.cmp(&b.id));

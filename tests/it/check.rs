@@ -213,3 +213,29 @@ fn diff_shows_no_value_of_a_secret() {
     assert!(told[1].ends_with(" drifts: differs (values not shown)"), "{told:?}");
     assert!(!told.iter().any(|line| line.contains("hunter") || line.contains("not declared")), "{told:?}");
 }
+
+#[test]
+fn a_configuration_without_effect_lets_nothing_in() {
+    let house = House::new();
+    let web = house.file("web.yaml", &declared());
+    let config = std::fs::read_to_string(house.folder.path().join("config.yaml")).unwrap();
+    let (source, policy) = config.split_once("---\n").unwrap();
+    let unbuilt = format!("{source}  verify: {{ secretRef: {{ name: keys }} }}\n");
+    for (config, told) in [
+        (policy, "could not answer: the configuration has no GitSource"),
+        (unbuilt.as_str(), "could not answer: the configuration leaves GitSource shop without effect"),
+    ] {
+        house.file("config.yaml", config);
+        let ran = house.check(&[&web], "");
+        assert_eq!((ran.code, ran.errors.contains(told)), (2, true), "{}", ran.errors);
+    }
+}
+
+#[test]
+fn help_says_who_writes_and_that_standard_input_is_read() {
+    let told = landfast(&["check", "--help"], "").answers;
+    let told: String = told.iter().filter_map(Value::as_str).collect();
+    let ran = House::new().check(&["-"], &declared().replace("replicas: 3", "replicas: 9"));
+    assert_eq!((ran.code, &ran.answers[0]["writer"]["user"]), (1, &json!("system:anonymous")), "{}", ran.errors);
+    assert!(told.contains("system:anonymous") && told.contains("`-` is standard input"), "{told}");
+}
