@@ -49,7 +49,9 @@ fn every_verb_of_an_update_gets_the_same_denial() {
         "spec.template.spec.containers[name=web].image: \"example.com/web:1\" in Git, \"example.com/web:2\" in this write",
         "object.yaml:20",
     ]);
-    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"]).fails_with(&["metadata.labels"]);
+    // With its only member the map goes too, and is named as one.
+    let gone = r#"metadata.labels: {"app":"web"} in Git, not in this write"#;
+    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"]).fails_with(&[gone]);
     assert_eq!(case.field("deployment/web", ".spec.replicas"), "3");
 }
 
