@@ -52,6 +52,11 @@ fn read(text: &str) -> Value {
     serde_json::from_str(&documents[0].to_json()).unwrap()
 }
 
+/// Decides the write of a case that another test tells.
+pub(crate) fn decided(case: &str) -> Outcome {
+    check(&read(case))
+}
+
 /// Decides the write of a case.
 fn check(case: &Value) -> Outcome {
     let basis = basis(case);
@@ -79,7 +84,8 @@ fn text<'c>(case: &'c Value, member: &str) -> &'c str {
     case[member].as_str().unwrap_or_default()
 }
 
-fn basis(case: &Value) -> Basis {
+/// What a case declares, and its policy.
+pub(crate) fn basis(case: &Value) -> Basis {
     let declared = text(case, "declared");
     let definitions = render::definitions("apps/web.yaml", declared.as_bytes()).unwrap();
     let schemas = definitions.iter().fold(Schemas::builtin(), |schemas, crd| schemas.with_crd(crd).unwrap());
