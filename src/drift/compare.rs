@@ -30,7 +30,7 @@ pub enum Kind {
 /// One declared path at which an object does not, or may not, agree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Where: of what is missing as a whole, its top.
+    /// Where. Of a merged map or list that is missing, each declared field or item; of an item or an atomic value, its top.
     pub path: FieldPath,
     /// How.
     pub kind: Kind,
@@ -249,10 +249,14 @@ impl Walk {
                 return self.within(inside, declared, default, trail);
             }
         }
+        // Of what is not there, only what is declared within it counts: as if an empty one stood there.
+        let lacks = slot.present(live).is_none();
         match inside {
-            // Of an object that is not there, only what is declared within it counts.
-            Inside::Map(fields) if slot.present(live).is_none() && !declared.is_leaf() => {
-                self.settle(without(fields, declared), declared, live, trail);
+            Inside::Map(fields) if lacks && !declared.is_leaf() => self.members(fields, declared, None, trail),
+            Inside::List(identity) if lacks && same(slot, Some(declared), live) == Answer::Differs => {
+                for (position, item) in declared.children().enumerate() {
+                    self.missing(identity, position, item, trail);
+                }
             }
             Inside::Map(_) | Inside::List(_) => self.leaf(slot, declared, live, trail),
         }
@@ -260,15 +264,16 @@ impl Walk {
 
     fn within(&mut self, inside: Inside<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
         match inside {
-            Inside::Map(fields) => self.members(fields, declared, live, trail),
+            Inside::Map(fields) => self.members(fields, declared, Some(live), trail),
             Inside::List(identity) => self.items(identity, declared, live, trail),
         }
     }
 
-    fn members(&mut self, fields: Fields<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
-        let mut lives = Members::of(live);
+    fn members(&mut self, fields: Fields<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
+        let mut lives = live.map(Members::of);
         for child in declared.children() {
-            self.member(fields.slot(child.key()), child, lives.find(child.key()), trail);
+            let live = lives.as_mut().and_then(|lives| lives.find(child.key()));
+            self.member(fields.slot(child.key()), child, live, trail);
         }
     }
 
@@ -306,10 +311,7 @@ impl Walk {
         let (matches, reordered) = matches(identity, declared, live);
         for (position, found) in matches.into_iter().enumerate() {
             match found {
-                Match::Missing(own) => {
-                    let trail = Trail { up: Some(up), step: step(position, own) };
-                    self.report(&trail, Kind::Missing, own, None);
-                }
+                Match::Missing(own) => self.missing(identity, position, own, up),
                 Match::Several(own, twins) => {
                     let trail = Trail { up: Some(up), step: step(position, own) };
                     let twins = twins.into_iter().map(At::to_json).collect::<Vec<_>>();
@@ -327,6 +329,11 @@ impl Walk {
         }
     }
 
+    fn missing(&mut self, identity: Identity<'_>, position: usize, item: At<'_, '_>, up: &Trail<'_>) {
+        let trail = Trail { up: Some(up), step: Step::Item { identity, position, item } };
+        self.report(&trail, Kind::Missing, item, None);
+    }
+
     /// Compares a Secret's values, `stringData` folded into `data`.
     fn secret(&mut self, declared: Folded<'_, '_>, part: At<'_, '_>, live: Folded<'_, '_>) {
         let top = Trail { up: None, step: Step::Field("data") };
@@ -341,21 +348,6 @@ impl Walk {
             self.found.push(Difference { path, kind, declared, live, node: child.index() });
         }
     }
-}
-
-/// Whether what an object declares is the same as nothing at all.
-fn without(fields: Fields<'_>, declared: At<'_, '_>) -> Answer {
-    declared.children().fold(Answer::Same, |found, child| {
-        found.and(|| match (fields.slot(child.key()), child.value()) {
-            (None, _) => Answer::Same,
-            (Some(slot), Value::Object) if !child.is_leaf() && slot.default == Default::None => match slot.form() {
-                Form::Map(fields) => without(fields, child),
-                Form::Deduced => without(Fields::Deduced, child),
-                Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) => same(slot, Some(child), None),
-            },
-            (Some(slot), _) => same(slot, Some(child), None),
-        })
-    })
 }
 
 /// What a container holds.
@@ -397,10 +389,23 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_subtree_is_told_once() {
-        let declared = r#"{"spec":{"a":{"b":{"c":1,"d":2}}}}"#;
-        assert_eq!(paths(Typing::deduced(), declared, r#"{"spec":{}}"#), ["Missing spec.a"]);
-        assert_eq!(paths(Typing::deduced(), declared, "{}"), ["Missing spec"]);
+    fn of_a_missing_map_each_declared_field_is_told() {
+        let declared = r#"{"spec":{"a":{"b":{"c":1,"d":[2],"e":{}}},"f":[3]}}"#;
+        let leaves = ["Missing spec.a.b.c", "Missing spec.a.b.d", "Missing spec.a.b.e", "Missing spec.f"];
+        for live in [r#"{"spec":{"a":{}}}"#, r#"{"spec":{}}"#, "{}"] {
+            assert_eq!(paths(Typing::deduced(), declared, live), leaves, "{live}");
+        }
+        let found = compare(Typing::deduced(), &document(declared), &document("{}"));
+        assert_eq!(found.iter().map(|it| it.node).collect::<Vec<_>>(), [4, 5, 7, 8], "each at its own line");
+    }
+
+    #[test]
+    fn a_missing_map_is_told_as_an_empty_one_whatever_its_size() {
+        let members = (0..50_000).map(|key| format!("\"k{key}\":\"v\"")).collect::<Vec<_>>();
+        let declared = format!("{{\"data\":{{{}}}}}", members.join(","));
+        let missing = paths(Typing::deduced(), &declared, "{}");
+        assert_eq!(missing.len(), members.len());
+        assert_eq!(missing, paths(Typing::deduced(), &declared, r#"{"data":{}}"#));
     }
 
     #[test]

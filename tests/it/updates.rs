@@ -49,10 +49,33 @@ fn every_verb_of_an_update_gets_the_same_denial() {
         "spec.template.spec.containers[name=web].image: \"example.com/web:1\" in Git, \"example.com/web:2\" in this write",
         "object.yaml:20",
     ]);
-    // With its only member the map goes too, and is named as one.
-    let gone = r#"metadata.labels: {"app":"web"} in Git, not in this write"#;
-    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"]).fails_with(&[gone]);
     assert_eq!(case.field("deployment/web", ".spec.replicas"), "3");
+}
+
+#[test]
+fn what_goes_with_its_map_or_list_is_named_at_its_own_line() {
+    let case = Case::new("deny");
+    let held = DEPLOYMENT.replacen("metadata:\n", "metadata:\n  finalizers:\n    - example.com/held\n", 1);
+    case.declare_and_create(&held);
+    // The API server leaves an empty map or list out.
+    case.kubectl(User::Alice, &["label", "deployment", "web", "app-"])
+        .fails_with(&["\n  metadata.labels.app: \"web\" in Git, not in this write\n", "object.yaml:9 at"]);
+    let released = r#"{"metadata":{"finalizers":null}}"#;
+    case.kubectl(User::Alice, &["patch", "deployment", "web", "--type=merge", "-p", released])
+        .fails_with(&["\n  metadata.finalizers[=\"example.com/held\"]: ", "object.yaml:5 at"]);
+}
+
+#[test]
+fn what_was_lost_may_come_back_piece_by_piece() {
+    let case = Case::new("deny");
+    let bare = DEPLOYMENT.replace("  labels:\n    app: web\nspec:", "spec:");
+    assert_ne!(bare, DEPLOYMENT);
+    case.feed(User::Alice, &["create", "-f", "-"], &bare).succeeds();
+    case.declare("web.yaml", &DEPLOYMENT.replace("    app: web\nspec:", "    app: web\n    team: blue\nspec:"));
+    let half = case.kubectl(User::Alice, &["label", "deployment", "web", "app=web"]).succeeds();
+    assert!(half.stderr.contains("metadata.labels.team: \"blue\" in Git"), "{half:#?}");
+    case.kubectl(User::Alice, &["label", "deployment", "web", "team=red"]).fails_with(&["metadata.labels.team"]);
+    assert_eq!(case.kubectl(User::Alice, &["label", "deployment", "web", "team=blue"]).succeeds().stderr, "");
 }
 
 #[test]
