@@ -52,7 +52,8 @@ spec:
     let pointers = deployment("revisionHistoryLimit: 0,", "securityContext: { runAsUser: 0, privileged: false }");
     Row::new(&pointers, &deployment("", "")).differs(&[
         "Changed spec.revisionHistoryLimit",
-        "Missing spec.template.spec.containers[name=web].securityContext",
+        "Missing spec.template.spec.containers[name=web].securityContext.privileged",
+        "Missing spec.template.spec.containers[name=web].securityContext.runAsUser",
     ]);
 }
 
