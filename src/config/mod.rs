@@ -129,9 +129,20 @@ mod tests {
         let settings = settings(&format!("{POLICY}  rulings: {{ drift: Warn }}\n"));
         let rule = &settings.policy.rules[0];
         assert_eq!((rule.mode, rule.failure_policy), (Mode::Observe, FailurePolicy::Ignore));
-        assert_eq!((rule.drift, rule.delete), (Ruling::Warn, Ruling::Warn));
+        assert_eq!((rule.drift, rule.delete, rule.undeclared_fields), (Ruling::Warn, Ruling::Warn, Ruling::Allow));
         assert!(rule.matches.namespaces.is_none());
         assert_eq!(self::settings(&format!("{POLICY}  {{}}\n")).policy.rules[0].drift, Ruling::Deny);
+    }
+
+    #[test]
+    fn a_policy_may_mind_what_git_does_not_declare() {
+        for (name, ruling) in [("Allow", Ruling::Allow), ("Warn", Ruling::Warn), ("Deny", Ruling::Deny)] {
+            let settings =
+                settings(&format!("{POLICY}  {{ mode: Enforce, rulings: {{ undeclaredFields: {name} }} }}\n"));
+            let rule = &settings.policy.rules[0];
+            assert_eq!((rule.mode, rule.drift, rule.undeclared_fields), (Mode::Enforce, Ruling::Deny, ruling));
+            assert!(settings.notices.is_empty(), "{:?}", settings.notices);
+        }
     }
 
     #[test]
@@ -279,8 +290,8 @@ mod tests {
                 "GitSource shop asks for what is not built yet: spec.secretRef, spec.ref.semver; it declares nothing",
             ),
             (
-                format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, undeclaredFields: Warn }} }}\n"),
-                "DriftPolicy base asks for what is not built yet: Annotate and Revert in spec.rulings.drift, spec.rulings.undeclaredFields, spec.rollback; what it matches is only observed",
+                format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, undeclaredFields: Annotate }} }}\n"),
+                "DriftPolicy base asks for what is not built yet: Annotate and Revert in spec.rulings.drift, Annotate in spec.rulings.undeclaredFields, spec.rollback; what it matches is only observed",
             ),
         ];
         for (text, wanted) in cases {
@@ -289,13 +300,13 @@ mod tests {
             assert!(settings.policy.rules.iter().all(|rule| rule.mode == Mode::Observe));
             assert_eq!(said(&settings.notices), [format!("c.yaml:1: {wanted}")]);
         }
-        let harmless = "{ repair: { mode: Never }, rollback: 0, rulings: { undeclaredFields: Allow } }";
+        let harmless = "{ repair: { mode: Never }, rollback: 0, rulings: { undeclaredObjects: Allow } }";
         assert_eq!(settings(&format!("{POLICY}  {harmless}\n")).policy.rules.len(), 1);
     }
 
     #[test]
     fn a_policy_that_is_not_built_still_stands_before_broader_ones() {
-        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredFields: Warn } }\n";
+        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Warn } }\n";
         let broad = format!("---\n{POLICY}  {{ precedence: 9, mode: Enforce }}\n").replace("base", "broad");
         let policy = settings(&format!("{POLICY}{narrow}{broad}")).policy;
         let governing = |kind: &str| {

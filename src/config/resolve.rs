@@ -93,7 +93,7 @@ fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
 }
 
 fn rule(name: &str, spec: &DriftPolicy) -> Rule {
-    let Rulings { drift, delete, .. } = spec.rulings;
+    let Rulings { drift, delete, undeclared_fields, .. } = spec.rulings;
     let drift = drift.unwrap_or_default();
     let PolicyMatch { sources, namespaces, kinds } = spec.matches.clone();
     let (namespace_patterns, namespaces) = match namespaces {
@@ -108,7 +108,7 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         matches: Match { sources, namespaces, namespace_patterns, kinds },
         drift,
         delete: delete.unwrap_or(drift),
-        undeclared_fields: Ruling::Allow,
+        undeclared_fields: undeclared_fields.unwrap_or(Ruling::Allow),
         writers: spec.writers.clone(),
     }
 }

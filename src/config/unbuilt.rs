@@ -34,7 +34,7 @@ fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
     chosen([
         ("Annotate and Revert in spec.rulings.drift", milder(drift)),
         ("Annotate and Revert in spec.rulings.delete", milder(delete)),
-        ("spec.rulings.undeclaredFields", above_allow(undeclared_fields)),
+        ("Annotate in spec.rulings.undeclaredFields", milder(undeclared_fields)),
         ("spec.rulings.undeclaredObjects", above_allow(undeclared_objects)),
         ("spec.rulings.derivedObjects", above_allow(derived_objects)),
         ("spec.rollback", *rollback > 0),

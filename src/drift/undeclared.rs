@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::drift::compare::{Step, Trail, Typing, is_server_owned};
+use crate::drift::compare::{Kind, Step, Trail, Typing, is_server_owned};
 use crate::drift::document::{At, Document, Value};
 use crate::drift::items::{Identity, by_identity, identity_of};
 use crate::drift::path::FieldPath;
@@ -17,6 +17,9 @@ use crate::drift::whole::same;
 pub struct Undeclared {
     /// Where: the lowest merged member or item of which no part is declared. An item that comes or goes is one path.
     pub path: FieldPath,
+    /// [`Changed`](Kind::Changed), or [`Unknown`](Kind::Unknown) where the server may have made the change itself, because of
+    /// another (an allocated port, a default that depends on other values).
+    pub kind: Kind,
     /// Value before, as compact JSON; absent where there was none.
     pub before: Option<String>,
     /// Value after, as compact JSON; absent where there is none.
@@ -109,9 +112,9 @@ struct Walk {
 }
 
 impl Walk {
-    fn report(&mut self, sides: Sides<'_, '_>, trail: &Trail<'_>) {
+    fn report(&mut self, kind: Kind, sides: Sides<'_, '_>, trail: &Trail<'_>) {
         let (before, after) = (sides.before.map(At::to_json), sides.after.map(At::to_json));
-        self.found.push(Undeclared { path: trail.path(), before, after });
+        self.found.push(Undeclared { path: trail.path(), kind, before, after });
     }
 
     fn value(&mut self, slot: Slot<'_>, sides: Sides<'_, '_>, trail: &Trail<'_>) {
@@ -128,7 +131,8 @@ impl Walk {
             _ if sides.declared.is_some() => {}
             _ => match same(slot, sides.before, sides.after) {
                 Answer::Same => {}
-                Answer::Differs | Answer::Unknown => self.report(sides, trail),
+                Answer::Differs => self.report(Kind::Changed, sides, trail),
+                Answer::Unknown => self.report(Kind::Unknown, sides, trail),
             },
         }
     }
@@ -184,7 +188,8 @@ impl Walk {
                 *left -= 1;
             } else if !is_declared {
                 let sides = Sides { declared: None, before: Some(before), after: None };
-                self.report(sides, &Trail { up: Some(up), step: Step::Item { identity, position, item: before } });
+                let trail = Trail { up: Some(up), step: Step::Item { identity, position, item: before } };
+                self.report(Kind::Changed, sides, &trail);
             }
         }
     }
@@ -193,7 +198,7 @@ impl Walk {
         match (sides.declared, sides.before) {
             // A declared item that comes back is no undeclared change, and what comes with it is its own.
             (Some(_), None) => {}
-            (None, None) => self.report(sides, trail),
+            (None, None) => self.report(Kind::Changed, sides, trail),
             (_, Some(_)) => self.value(slot, sides, trail),
         }
     }

@@ -165,13 +165,14 @@ impl<'v> View<'v> {
 
     fn undeclared(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
         let same_fields = self.has_fields_of(declared);
-        let sure = |path: &FieldPath| {
-            if same_fields || is_in_metadata(path) { Certainty::Known } else { Certainty::Unknown }
+        let certainty = |change: &compare::Undeclared| {
+            let known = change.kind != Kind::Unknown && (same_fields || is_in_metadata(&change.path));
+            if known { Certainty::Known } else { Certainty::Unknown }
         };
         let undeclared = compare::undeclared(self.typing, declared, before, after);
         let counted = undeclared.into_iter().filter(|change| self.counts(&change.path));
         let change = |change: compare::Undeclared| Change {
-            certainty: sure(&change.path),
+            certainty: certainty(&change),
             path: change.path,
             class: Class::Undeclared,
             git: None,

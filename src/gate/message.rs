@@ -155,7 +155,7 @@ impl Words<'_> {
     fn hint(&self) -> &'static str {
         match self.ground {
             Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting => "change that file",
-            Ground::Undeclared => "declare it in that file",
+            Ground::Undeclared => "declare it in that file, or leave it as it was",
             Ground::Owners => "leave the owner out, or declare it in that file",
             Ground::Deletion => "remove it from that file",
             Ground::Holding(_) => "remove them from Git first",

@@ -32,8 +32,8 @@ fn every_member_of_the_example_loads() {
         said(&settings.notices),
         [
             "example.yaml:2: GitSource shop asks for what is not built yet: spec.secretRef, spec.verify; it declares nothing",
-            "example.yaml:37: DriftPolicy shop asks for what is not built yet: spec.rulings.undeclaredFields, spec.rollback, \
-             spec.ignore, spec.breakGlass, spec.repair; what it matches is only observed",
+            "example.yaml:37: DriftPolicy shop asks for what is not built yet: spec.rollback, spec.ignore, \
+             spec.breakGlass, spec.repair; what it matches is only observed",
         ]
     );
 }

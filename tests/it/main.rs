@@ -33,6 +33,7 @@ mod support;
 #[path = "../testbed/mod.rs"]
 mod testbed;
 mod tidy;
+mod undeclared;
 mod updates;
 mod webhook;
 mod wire;

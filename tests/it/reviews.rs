@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use landfast::config;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
 use landfast::gate::decide;
 use landfast::gate::facts::Facts;
-use landfast::gate::verdict::{Ruling, Verdict, WriterRole};
+use landfast::gate::verdict::{Verdict, WriterRole};
 use landfast::gate::write::Write;
 use landfast::render;
 use serde_json::Value;
@@ -86,6 +87,16 @@ fn exported(mut state: Value) -> Value {
     state
 }
 
+/// All of it enforced, as an operator writes it.
+const POLICY: &str = "\
+apiVersion: landfast.dev/v1alpha1
+kind: DriftPolicy
+metadata: { name: all }
+spec:
+  mode: Enforce
+  rulings: { drift: Deny, delete: Deny, undeclaredFields: Deny }
+";
+
 /// Git declares all of these, and one policy enforces them.
 pub(crate) fn basis(states: &[Value]) -> Basis {
     let definitions = states.iter().filter(|state| state["kind"] == "CustomResourceDefinition");
@@ -110,8 +121,9 @@ pub(crate) fn basis(states: &[Value]) -> Basis {
     }
     let (index, _) = Index::build(&[(&id, &objects)]);
     let mut basis = support::basis(schemas, index, id);
-    let policy = Arc::make_mut(&mut basis.policy);
-    policy.rules[0].undeclared_fields = Ruling::Deny;
+    let settings = config::parse(&[("policy.yaml".to_owned(), POLICY.to_owned())]).unwrap();
+    assert_eq!(settings.notices, []);
+    basis.policy = settings.policy;
     basis
 }
 

@@ -51,6 +51,8 @@ pub fn run<A: AsRef<OsStr>>(kubeconfig: &Path, args: &[A], input: &str) -> Outpu
         .env("KUBECONFIG", kubeconfig)
         .env("HOME", &home)
         .env("KUBERC", "off")
+        // What `edit` opens becomes what it is fed.
+        .env("KUBE_EDITOR", "cp /dev/stdin")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
