@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use crate::testbed::eventually;
 
-/// What is recorded: every write, with its annotations. Reads and the control plane's leases would only be noise.
+/// What is recorded: every write, with its annotations. Reads, the oracle's questions and the control plane's leases would only be noise.
 pub const POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
   - { level: None, verbs: [get, list, watch] }
+  - { level: None, users: [judge] }
   - { level: None, resources: [{ group: coordination.k8s.io, resources: [leases] }] }
   - { level: Metadata, resources: [{ group: \"\", resources: [secrets, events] }] }
   - { level: Request }

@@ -159,6 +159,11 @@ impl ControlPlane {
         kill(&self.api_server);
     }
 
+    /// Kills the controllers: what is written stays as it is written.
+    pub fn stop_controllers(&self) {
+        kill(&self.controllers);
+    }
+
     /// Reads a path of the API server as the administrator.
     pub fn get(&self, path: &str) -> Result<String, kube::Error> {
         let request = hyper::Request::get(path).body(Vec::new()).expect("a path makes a request");

@@ -28,11 +28,13 @@ pub enum User {
     Landfast,
     /// The control plane's own controller manager.
     ControllerManager,
+    /// Asks what the API server makes of thousands of writes: an administrator whom the audit log leaves out.
+    Judge,
 }
 
 impl User {
     /// Everybody whom the API server knows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Admin,
         Self::Alice,
         Self::Bob,
@@ -43,6 +45,7 @@ impl User {
         Self::Operator,
         Self::Landfast,
         Self::ControllerManager,
+        Self::Judge,
     ];
 
     /// Returns the user name as an AdmissionReview shows it.
@@ -58,6 +61,7 @@ impl User {
             Self::Operator => "system:serviceaccount:operators:shop-operator",
             Self::Landfast => "system:serviceaccount:landfast-system:landfast",
             Self::ControllerManager => "system:kube-controller-manager",
+            Self::Judge => "judge",
         }
     }
 
@@ -69,13 +73,13 @@ impl User {
             Self::Operator => "operator",
             Self::Landfast => "landfast",
             Self::ControllerManager => "controller-manager",
-            Self::Admin | Self::Alice | Self::Bob | Self::Oncall | Self::Ci => self.name(),
+            Self::Admin | Self::Alice | Self::Bob | Self::Oncall | Self::Ci | Self::Judge => self.name(),
         }
     }
 
     fn groups(self) -> &'static str {
         match self {
-            Self::Admin => "system:masters",
+            Self::Admin | Self::Judge => "system:masters",
             Self::Oncall => "sre",
             Self::ArgoCd => "system:serviceaccounts,system:serviceaccounts:argocd",
             Self::Flux => "system:serviceaccounts,system:serviceaccounts:flux-system",
