@@ -41,6 +41,8 @@ fn same_identity(identity: Identity<'_>, one: At<'_, '_>, other: At<'_, '_>) -> 
     match identity.relation {
         Relation::Atomic => false,
         Relation::Set => equal(one, other),
+        // What is no object has no keys, not even by default.
+        Relation::Keyed(_) if one.value() != &Value::Object || other.value() != &Value::Object => false,
         Relation::Keyed(keys) => {
             keys.iter().all(|key| match (identity.value_of(key, one), identity.value_of(key, other)) {
                 (KeyValue::Given(one), KeyValue::Given(other)) => equal(one, other),
@@ -202,6 +204,7 @@ pub(crate) fn segment(identity: Identity<'_>, position: usize, item: At<'_, '_>)
     match identity.relation {
         Relation::Atomic => Segment::Index(position),
         Relation::Set => scalar(item).map_or(Segment::Index(position), Segment::Item),
+        Relation::Keyed(_) if item.value() != &Value::Object => Segment::Index(position),
         Relation::Keyed(keys) => {
             let named = keys.iter().filter_map(|key| {
                 let scalar = match identity.value_of(key, item) {

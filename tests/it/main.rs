@@ -19,6 +19,7 @@ mod git;
 mod git_https;
 mod hostile;
 mod kinds;
+mod laws;
 mod modes;
 mod outage;
 mod records;

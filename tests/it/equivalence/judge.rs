@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use landfast::drift::compare::{Kind, Status, Typing, compare};
+use landfast::drift::compare::{Difference, Kind, Status, Typing, compare};
 use landfast::drift::declared::Declared;
 use landfast::drift::document::Document;
 use landfast::drift::path::{FieldPath, Scalar, Segment};
@@ -152,46 +152,51 @@ impl Row {
 
     /// What the engine says: `Changed spec.replicas`, in order.
     pub(crate) fn engine(&self) -> Vec<String> {
-        let (found, _) = self.compared();
-        found
+        told(&self.compared(&self.live))
     }
 
-    fn compared(&self) -> (Vec<String>, BTreeSet<FieldPath>) {
+    fn compared(&self, object: &Value) -> Vec<Difference> {
         let key = &self.declared.key;
         let typing = Typing::of(&SERVER.schemas, key.group(), &self.declared.version, key.kind());
-        let live = self.live.to_string();
+        let object = object.to_string();
         let declared = Document::parse(&self.declared.json).unwrap();
-        let found = compare(typing, &declared, &Document::parse(live.as_bytes()).unwrap());
+        let found = compare(typing, &declared, &Document::parse(object.as_bytes()).unwrap());
         assert!(found.iter().all(|it| it.kind != Kind::Unknown), "the engine does not know: {found:#?}");
-        let mut told: Vec<_> = found.iter().map(|it| format!("{:?} {}", it.kind, it.path)).collect();
-        told.sort();
-        (told, found.into_iter().map(|it| sorted(it.path)).collect())
+        found
     }
 
     /// The paths that the server changes when the declaration is applied with force, by a manager that owns nothing.
     pub(crate) fn server(&self) -> Result<BTreeSet<FieldPath>, Refusal> {
+        self.applied().map(|(_, changed)| changed)
+    }
+
+    /// What the server makes of the object, and the declared paths that this changes.
+    fn applied(&self) -> Result<(Value, BTreeSet<FieldPath>), Refusal> {
         let path = format!("{}?dryRun=All&force=true&fieldManager=judge&fieldValidation=Ignore", self.path);
         let after = SERVER.send("PATCH", &path, "application/apply-patch+yaml", &own(&self.raw))?;
+        // Of a declaration of nothing the manager owns nothing, and may not stand there.
         let managers = after["metadata"]["managedFields"].as_array().into_iter().flatten();
         let mut found = BTreeSet::new();
         for manager in managers.filter(|manager| manager["manager"] == "judge") {
             let fields = folded(manager["fieldsV1"].as_object().unwrap());
             changed(&fields, Some(&self.live), Some(&after), &mut Vec::new(), &mut found);
         }
-        Ok(found)
+        Ok((after, found))
     }
 
-    /// Both say that exactly these differ.
+    /// Both say that exactly these differ, and that what the server makes of the object agrees.
     #[track_caller]
     pub(crate) fn differs(&self, expected: &[&str]) {
-        let (told, engine) = self.compared();
-        assert_eq!(told, expected, "by the engine, of {:#}", self.live);
-        let server = self.server().unwrap_or_else(|refusal| panic!("the server has no answer: {refusal:?}"));
+        let engine = self.compared(&self.live);
+        assert_eq!(told(&engine), expected, "by the engine, of {:#}", self.live);
+        let engine: BTreeSet<_> = engine.into_iter().map(|it| sorted(it.path)).collect();
+        let (after, server) = self.applied().unwrap_or_else(|refusal| panic!("the server has no answer: {refusal:?}"));
         let meets = |one: &FieldPath, other: &FieldPath| one.covers(other) || other.covers(one);
         let missed: Vec<_> = server.iter().filter(|path| !engine.iter().any(|own| meets(own, path))).collect();
         let invented: Vec<_> = engine.iter().filter(|path| !server.iter().any(|its| meets(its, path))).collect();
         let shown = |paths: &[&FieldPath]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!((shown(&missed), shown(&invented)), (Vec::new(), Vec::new()), "only the server, only the engine");
+        assert_eq!(told(&self.compared(&after)), Vec::<String>::new(), "what was applied agrees: {after:#}");
     }
 
     /// Both say that nothing differs.
@@ -209,6 +214,13 @@ impl Row {
         }
         assert_eq!(self.engine(), expected);
     }
+}
+
+/// Differences as `Changed spec.replicas`, in order.
+fn told(found: &[Difference]) -> Vec<String> {
+    let mut told: Vec<_> = found.iter().map(|it| format!("{:?} {}", it.kind, it.path)).collect();
+    told.sort();
+    told
 }
 
 /// The namespace of all rows.
