@@ -290,9 +290,38 @@ pub const NAMESPACE_FACT_AGE_MAX: Duration = Duration::from_secs(2);
 /// See [`NAMESPACE_FACT_AGE_MAX`].
 pub const NAMESPACE_FACTS_MAX: usize = 1_024;
 
+/// Earlier declarations whose server form is asked for before a deployer's write is refused: one that is still rolling out is
+/// nearly always at the last revision.
+pub const FORMS_BEHIND_MAX: usize = 2;
+
+/// Longest a write that is about to be refused waits for the server form.
+pub const FORM_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Longest that learning one form may take: longer than a write waits for it, so that the next one finds it.
+pub const FORM_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long a form holds. What is known to change it makes it learnt anew at once; this is for what gives no sign (a webhook
+/// that behaves otherwise, a LimitRange).
+pub const FORM_AGE_MAX: Duration = Duration::from_mins(10);
+
+/// How long it is remembered that the server gives no form.
+pub const FORM_REFUSED_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long the state of the mutating configurations and of the schemas holds, once read.
+pub const FORM_STATE_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Forms that are learnt at once: each takes two dry-runs.
+pub const FORMS_AT_ONCE: usize = 8;
+
+/// Forms that are kept, and their bytes together: enough for the objects that are written to again and again.
+pub const FORMS_KEPT: usize = 4_096;
+/// See [`FORMS_KEPT`].
+pub const FORMS_BYTES_MAX: usize = 32 * MIB;
+
 const _: () = assert!(ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis());
 const _: () = assert!(
-    FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis() < WEBHOOK_TIMEOUT.as_millis()
+    FORM_WAIT_MAX.as_millis() + FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis()
+        < WEBHOOK_TIMEOUT.as_millis()
 );
 const _: () = assert!(REVIEW_BYTES_MAX < REVIEW_BYTES_TOTAL_MAX);
 const _: () = assert!(REVIEW_HEAD_BYTES < REVIEW_BYTES_INLINE && REVIEW_BYTES_INLINE < REVIEW_BYTES_MAX);

@@ -1,24 +1,33 @@
-//! Who answers what `decide` asks? Git through `follow`, namespaces through the API server; the rest is silence so far.
+//! Who answers what `decide` asks? Git through `follow`, namespaces and server forms through the API server; the rest is
+//! silence so far.
+
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use crate::audit::Clock;
+use crate::cluster::form::Forms;
 use crate::cluster::namespace::Namespaces;
+use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
-use crate::gate::facts::Question;
+use crate::gate::facts::{FormOf, Question};
 use crate::limits;
 use crate::serve::answers::{Answer, Answers};
+use crate::store::Store;
 
 /// The world, as far as it can be asked.
 pub(super) struct World {
     follow: Follow,
     namespaces: Option<Namespaces>,
+    forms: Option<Forms>,
 }
 
 impl World {
-    pub(super) fn new(follow: Follow, client: Option<kube::Client>) -> Self {
-        Self { follow, namespaces: client.map(Namespaces::new) }
+    pub(super) fn new(follow: Follow, client: Option<kube::Client>, store: &Arc<Store>, clock: &Clock) -> Self {
+        let forms = client.clone().map(|client| Forms::open(client, Arc::clone(store), Arc::clone(clock)));
+        Self { follow, namespaces: client.map(Namespaces::new), forms }
     }
 
     async fn answer(&self, question: &Question) -> Answer {
@@ -43,8 +52,15 @@ impl World {
                     }
                 },
             },
-            Question::Form(_) | Question::Access { .. } | Question::Owner(_) => Answer::Silence,
+            Question::Form(of) => self.form(of).await.map_or(Answer::Silence, Answer::Formed),
+            Question::Access { .. } | Question::Owner(_) => Answer::Silence,
         }
+    }
+
+    async fn form(&self, of: &FormOf) -> Option<Arc<Form>> {
+        let basis = Arc::clone(&self.follow.basis().borrow());
+        let info = basis.schemas.kind(of.object.group(), of.object.kind())?;
+        self.forms.as_ref()?.form(of, &info.resource).await
     }
 }
 

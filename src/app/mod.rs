@@ -169,7 +169,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         spawn(&mut tasks, "events", events.run(ends.all()));
     }
 
-    let world = Arc::new(World::new(follow.clone(), client.clone()));
+    let world = Arc::new(World::new(follow.clone(), client.clone(), &store, &clock));
     let admission = Admission::new(follow.basis(), world, audit.recorder, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
     let config = tls::server_config(Arc::clone(&shown.certificates)).context("cannot set up TLS")?;

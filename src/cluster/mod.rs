@@ -1,6 +1,7 @@
 //! What do we ask of the API server, and what do we keep in it?
 //!
-//! Reads: [`client`] who we are, [`openapi`] kinds and schemas, [`namespace`] whether a namespace is going away.
+//! Reads: [`client`] who we are, [`openapi`] kinds and schemas, [`namespace`] whether a namespace is going away,
+//! [`form`] what the server makes of a declaration.
 //! Keeps: [`keeper`] our webhook configuration, as [`webhook`] renders it. Every write goes through [`writer`] and nowhere else.
 //! Decides nothing about a write of others, and spawns nothing.
 
@@ -9,10 +10,12 @@ pub mod client;
 pub mod condition;
 mod coverage;
 mod documents;
+pub mod form;
 pub mod keeper;
 pub mod namespace;
 pub mod openapi;
 mod reading;
 pub mod standing;
+mod surroundings;
 pub mod webhook;
 pub mod writer;

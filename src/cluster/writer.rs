@@ -1,13 +1,14 @@
 //! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configuration, its
-//! Namespace, Events.
+//! Namespace, Events. What it only rehearses (dry-runs) goes through here as well.
 //!
-//! All by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
+//! All writes by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::Request;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -19,6 +20,18 @@ use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
+}
+
+/// Field manager of rehearsals: it owns nothing, anywhere.
+const REHEARSING: &str = "landfast-form";
+
+/// A write that leaves nothing behind.
+#[derive(Debug)]
+pub enum Rehearsal<'n> {
+    /// Make this object.
+    Create(Value),
+    /// Apply this to the object of that name, by force.
+    Apply(&'n str, Value),
 }
 
 /// Landfast's own Namespace, as it stands.
@@ -62,6 +75,23 @@ impl Writer {
         let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
         within_time(configurations.patch_metadata(CONFIGURATION, &parameters(), &Patch::Apply(configuration))).await?;
         Ok(())
+    }
+
+    /// Asks what would become of a write to the resource at this path (`/apis/apps/v1/namespaces/shop/deployments`): a dry-run.
+    pub async fn rehearse(&self, path: &str, rehearsal: Rehearsal<'_>) -> Result<String, CallError> {
+        let resource = Request::new(path);
+        let request = match rehearsal {
+            Rehearsal::Create(object) => {
+                let parameters = PostParams { dry_run: true, field_manager: Some(REHEARSING.to_owned()) };
+                resource.create(&parameters, object.to_string().into_bytes())
+            }
+            Rehearsal::Apply(name, object) => {
+                let parameters = PatchParams { dry_run: true, ..PatchParams::apply(REHEARSING).force() };
+                resource.patch(name, &parameters, &Patch::Apply(object))
+            }
+        };
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        within_time(self.client.request_text(request)).await
     }
 
     /// Creates an Event, or raises the count and last time of the one that has its name.

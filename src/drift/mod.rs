@@ -2,7 +2,7 @@
 //!
 //! `path` names a field, `document` is a JSON object laid flat, `schema` says which kinds there are and `shape` how their parts
 //! merge, `declared` is what Git says of one object, `compare` finds what differs between the two, as the API server's forced
-//! apply would.
+//! apply would; `form` settles what only the server can tell, by what it made of the declaration.
 
 mod arena;
 mod builtin;
@@ -11,6 +11,7 @@ mod crd;
 pub mod declared;
 pub mod document;
 pub mod exceptions;
+pub mod form;
 mod items;
 mod native;
 mod openapi;

@@ -62,7 +62,7 @@ impl<'c> Case<'c> {
 
     /// The object as this write shows it.
     pub fn view(&self) -> View<'_> {
-        View::new(self.aim, &self.write.target.version, &self.basis.schemas)
+        View::new(self.aim, &self.write.target.version, &self.basis.schemas).with_forms(&self.facts.forms)
     }
 
     /// Whether the namespace of the object is known to be terminating.

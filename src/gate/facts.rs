@@ -1,8 +1,11 @@
 //! What must be asked, and what was answered? Questions that `decide` may raise before it refuses, and their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
 
 use crate::drift::declared::ObjectKey;
+use crate::drift::form::Form;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 
 /// Something that only the world can tell. Raised only before a refusal.
@@ -13,7 +16,7 @@ pub enum Question {
     /// Which commit last wrote this line? Only betters the message. Silence: the file and the revision in force.
     Blame(Line),
     /// What does the server make of this declaration (server form)? Silence: what is unknown is at most a warning.
-    Form(ObjectKey),
+    Form(FormOf),
     /// May this user break the glass under this policy? Silence: no.
     Access {
         /// User name.
@@ -26,6 +29,25 @@ pub enum Question {
     /// Is this namespace terminating, and what are its annotations? Silence: not terminating, none.
     Namespace(String),
 }
+
+/// A declaration whose server form is asked for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FormOf {
+    /// The object.
+    pub object: ObjectKey,
+    /// What Git says of it, or said before, as [`Declared::json`](crate::drift::declared::Declared::json) has it.
+    pub manifest: Arc<[u8]>,
+}
+
+impl fmt::Debug for FormOf {
+    /// Without the manifest: it may be a Secret's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.object.fmt(f)
+    }
+}
+
+/// Server forms by manifest, all of the object that is written; `None` where it was asked and is not known.
+pub type Forms = BTreeMap<Arc<[u8]>, Option<Arc<Form>>>;
 
 /// A line of a file at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,4 +71,6 @@ pub struct Facts {
     pub blame: BTreeMap<Line, Option<CommitInfo>>,
     /// Terminating namespaces, among those asked for; others are absent or false.
     pub terminating: BTreeMap<String, bool>,
+    /// What the server makes of declarations of the object.
+    pub forms: Forms,
 }

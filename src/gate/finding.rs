@@ -13,11 +13,14 @@ use serde_json::value::RawValue;
 use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
+use crate::drift::form::{Form, touches};
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::exempt;
+use crate::gate::facts::Forms;
 use crate::gate::lookup::Lookup;
+use crate::gate::owners;
 use crate::gate::sides::{Sides, Texts};
 use crate::gate::tables;
 use crate::gate::verdict::Class;
@@ -80,6 +83,7 @@ pub struct View<'v> {
     reach: &'v Reach,
     typing: Typing<'v>,
     conversion: Conversion,
+    forms: Option<&'v Forms>,
 }
 
 impl<'v> View<'v> {
@@ -87,7 +91,13 @@ impl<'v> View<'v> {
     pub fn new(aim: &'v Aim, version: &'v str, schemas: &'v Schemas) -> Self {
         let typing = Typing::of(schemas, aim.key.group(), version, aim.key.kind());
         let conversion = schemas.kind(aim.key.group(), aim.key.kind()).map(|info| info.conversion).unwrap_or_default();
-        Self { key: &aim.key, version, reach: &aim.reach, typing, conversion }
+        Self { key: &aim.key, version, reach: &aim.reach, typing, conversion, forms: None }
+    }
+
+    /// The same with these server forms at hand.
+    #[must_use]
+    pub fn with_forms(self, forms: &'v Forms) -> Self {
+        Self { forms: Some(forms), ..self }
     }
 
     /// What a write does to a declaration (compact JSON), every value of it looked up.
@@ -113,18 +123,17 @@ impl<'v> View<'v> {
     /// What a write does to a declaration (compact JSON). Only values that differ stand in it: [`Sides::complete`] adds the
     /// others to the changes that are to be shown.
     pub fn finding_of(&self, declared: &[u8], sides: &Sides<'_>) -> Finding {
+        let form = self.form_of(declared);
         let Ok(declared) = Document::parse(declared) else { return Finding::default() };
         let (before, after) = match sides {
             Sides::None => return Finding::default(),
             Sides::Unreadable => return Finding::unreadable(),
             Sides::Some { before, after } => (before.as_ref(), after),
         };
-        let mut changes = self.moved(&declared, before, after);
-        if let Some(before) = before {
-            changes.extend(self.undeclared(&declared, before, after));
-        }
+        let mut changes = self.moved(&declared, form, before, after);
+        changes.extend(self.undeclared(&declared, form, before, after));
         let owners = match self.reach {
-            Reach::Whole | Reach::Metadata => added_owners(&declared, before, after),
+            Reach::Whole | Reach::Metadata => owners::added(&declared, before, after),
             Reach::Replicas(_) | Reach::Nothing(_) => Vec::new(),
         };
         let added: FxHashSet<&FieldPath> = owners.iter().map(|owner| &owner.path).collect();
@@ -135,17 +144,18 @@ impl<'v> View<'v> {
     /// What a write does to the declared paths alone; `None` where one side or the declaration cannot be read.
     pub fn moves(&self, declared: &[u8], sides: &Sides<'_>) -> Option<Vec<Change>> {
         let Sides::Some { before, after } = sides else { return None };
+        let form = self.form_of(declared);
         let declared = Document::parse(declared).ok()?;
-        Some(self.moved(&declared, before.as_ref(), after))
+        Some(self.moved(&declared, form, before.as_ref(), after))
     }
 
     /// Whether an object agrees with a declaration (both as JSON); what cannot be read does not.
     pub fn agrees(&self, declared: &[u8], object: &RawValue) -> bool {
-        let object = self.seen(object);
+        let (form, object) = (self.form_of(declared), self.seen(object));
         let (Ok(declared), Ok(object)) = (Document::parse(declared), Document::parse(object.as_bytes())) else {
             return false;
         };
-        self.differences(&declared, &object).iter().all(|difference| difference.kind == Kind::Unknown)
+        self.differences(&declared, form, &object).iter().all(|difference| difference.kind == Kind::Unknown)
     }
 
     /// The object as far as the write shows it: of a Scale the parent with nothing but its replicas.
@@ -156,21 +166,52 @@ impl<'v> View<'v> {
         }
     }
 
-    fn moved(&self, declared: &Document<'_>, before: Option<&Document<'_>>, after: &Document<'_>) -> Vec<Change> {
+    fn moved(
+        &self,
+        declared: &Document<'_>,
+        form: Option<&Form>,
+        before: Option<&Document<'_>>,
+        after: &Document<'_>,
+    ) -> Vec<Change> {
+        let after = self.differences(declared, form, after);
         match before {
-            None => created(self.differences(declared, after)),
-            Some(before) => classified(&self.differences(declared, before), self.differences(declared, after)),
+            None => created(after),
+            Some(before) => classified(&self.differences(declared, form, before), after),
         }
     }
 
-    fn undeclared(&self, declared: &Document<'_>, before: &Document<'_>, after: &Document<'_>) -> Vec<Change> {
+    /// What changes outside of what is declared. Of a new object that is what it has beyond the server form, and nothing where
+    /// that is not known; to what the server makes of the declaration anyway, nobody changes anything.
+    fn undeclared(
+        &self,
+        declared: &Document<'_>,
+        form: Option<&Form>,
+        before: Option<&Document<'_>>,
+        after: &Document<'_>,
+    ) -> Vec<Change> {
+        let form = form.filter(|_| self.is_in_version_of(declared));
+        let beyond = form.and_then(|form| form.beyond(self.typing, declared, after));
+        let found = match (before, beyond) {
+            (Some(before), beyond) => {
+                let mut found = compare::undeclared(self.typing, declared, before, after);
+                if let Some(beyond) = beyond.filter(|_| !found.is_empty()) {
+                    let beyond: BTreeSet<FieldPath> = beyond.into_iter().map(|beyond| beyond.path).collect();
+                    found.retain(|change| change.after.is_none() || touches(&beyond, &change.path));
+                }
+                found
+            }
+            (None, Some(beyond)) => {
+                let added = beyond.into_iter().filter(|beyond| beyond.after.is_some());
+                added.map(|added| compare::Undeclared { before: None, ..added }).collect()
+            }
+            (None, None) => Vec::new(),
+        };
         let same_fields = self.has_fields_of(declared);
         let certainty = |change: &compare::Undeclared| {
             let known = change.kind != Kind::Unknown && (same_fields || is_in_metadata(&change.path));
             if known { Certainty::Known } else { Certainty::Unknown }
         };
-        let undeclared = compare::undeclared(self.typing, declared, before, after);
-        let counted = undeclared.into_iter().filter(|change| self.counts(&change.path));
+        let counted = found.into_iter().filter(|change| self.counts(&change.path));
         let change = |change: compare::Undeclared| Change {
             certainty: certainty(&change),
             path: change.path,
@@ -183,11 +224,15 @@ impl<'v> View<'v> {
         counted.map(change).collect()
     }
 
-    fn differences(&self, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
-        let mut found = match self.reach {
+    fn differences(&self, declared: &Document<'_>, form: Option<&Form>, object: &Document<'_>) -> Vec<Difference> {
+        let against = |object: &Document<'_>| match self.reach {
             Reach::Replicas(path) => self.replicas_differ(path, declared, object),
             Reach::Whole | Reach::Metadata => compare::compare(self.typing, declared, object),
             Reach::Nothing(_) => Vec::new(),
+        };
+        let mut found = match form.filter(|_| self.is_in_version_of(declared)) {
+            Some(form) => form.settle(object, against),
+            None => against(object),
         };
         found.retain(|it| self.reaches(&it.path) && !exempt::is_exempt(self.key, declared, it));
         let same_fields = self.has_fields_of(declared);
@@ -195,6 +240,11 @@ impl<'v> View<'v> {
             difference.kind = Kind::Unknown;
         }
         found
+    }
+
+    /// The server form of a declaration, where it is at hand.
+    fn form_of(&self, declared: &[u8]) -> Option<&'v Form> {
+        self.forms?.get(declared)?.as_deref()
     }
 
     fn replicas_differ(&self, path: &FieldPath, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
@@ -226,9 +276,14 @@ impl<'v> View<'v> {
     /// Whether paths of the declaration mean the same in the object. Where nothing types the kind, or another version of it was
     /// sent that only code turns into the declared one, only the server can tell; metadata is the same in all.
     fn has_fields_of(&self, declared: &Document<'_>) -> bool {
-        let written = declared.root().get("apiVersion").and_then(At::as_str).unwrap_or_default();
-        let same = written.rsplit('/').next() == Some(self.version) || self.conversion == Conversion::Nothing;
+        let same = self.is_in_version_of(declared) || self.conversion == Conversion::Nothing;
         same && self.typing.schema.is_some()
+    }
+
+    /// Whether the object is sent in the version that Git declares it in.
+    fn is_in_version_of(&self, declared: &Document<'_>) -> bool {
+        let written = declared.root().get("apiVersion").and_then(At::as_str).unwrap_or_default();
+        written.rsplit('/').next() == Some(self.version)
     }
 }
 
@@ -320,41 +375,6 @@ fn drifting(difference: Difference, earlier: Option<&Difference>) -> Change {
         written: difference.live,
         node: difference.node,
     }
-}
-
-/// Owners in `after` that neither stood before nor are declared. One that changes its kind or name is another: the garbage
-/// collector looks for it by all of these, and does not find it.
-fn added_owners(declared: &Document<'_>, before: Option<&Document<'_>>, after: &Document<'_>) -> Vec<Change> {
-    let known: FxHashSet<[Option<&str>; 4]> = owners(Some(declared)).map(who).chain(owners(before).map(who)).collect();
-    let added = owners(Some(after)).enumerate().filter(|(_, owner)| !known.contains(&who(*owner)));
-    added
-        .map(|(position, owner)| {
-            let mut path = FieldPath::of(["metadata", "ownerReferences"]);
-            path.0.push(match owner.get("uid").and_then(At::as_str) {
-                Some(uid) => Segment::Key(vec![("uid".into(), crate::drift::path::Scalar::String(uid.into()))]),
-                None => Segment::Index(position),
-            });
-            Change {
-                path,
-                class: Class::Undeclared,
-                certainty: Certainty::Known,
-                git: None,
-                before: None,
-                written: Some(owner.to_json()),
-                node: 0,
-            }
-        })
-        .collect()
-}
-
-/// What an owner is known by.
-fn who<'d>(owner: At<'d, '_>) -> [Option<&'d str>; 4] {
-    ["apiVersion", "kind", "name", "uid"].map(|name| owner.get(name).and_then(At::as_str))
-}
-
-fn owners<'d, 'j: 'd>(document: Option<&'d Document<'j>>) -> impl Iterator<Item = At<'d, 'j>> {
-    let owners = document.and_then(|document| document.root().get("metadata")?.get("ownerReferences"));
-    owners.into_iter().flat_map(At::children)
 }
 
 fn is_condemned(object: &Document<'_>) -> bool {

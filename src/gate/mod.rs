@@ -22,6 +22,7 @@ pub mod history;
 pub mod json;
 pub mod lookup;
 pub mod message;
+mod owners;
 pub mod policy;
 pub mod removal;
 pub mod response;

@@ -55,8 +55,8 @@ pub struct Rule {
     pub drift: Ruling,
     /// What it rules on deletes.
     pub delete: Ruling,
-    /// What it rules on fields that Git does not declare, changed by people. So far on updates only: what a person adds to a
-    /// new object beyond what the server makes of it needs the server form.
+    /// What it rules on fields that Git does not declare, changed by people. To a new object they add what goes beyond the server
+    /// form; where that is not known, nothing.
     pub undeclared_fields: Ruling,
     /// Whom it knows.
     pub writers: Vec<Writer>,

@@ -6,12 +6,14 @@ use crate::drift::path::FieldPath;
 use crate::gate::basis::SourceId;
 use crate::gate::case::Case;
 use crate::gate::deployer;
-use crate::gate::facts::Question;
+use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::removal::Removal;
 use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
+use crate::gate::write;
+use crate::limits::FORMS_BEHIND_MAX;
 
 /// What is ruled, and on what ground.
 #[derive(Debug, Clone)]
@@ -155,7 +157,8 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     }
     let charges = Charges::of(case, &sanction, &finding);
     if charges.all().is_empty() {
-        return of_agreement(case, &sanction, finding);
+        let questions = asked_of_the_server(case, &sanction, &charges);
+        return Ruled { questions, ..of_agreement(case, &sanction, finding) };
     }
     if charges.owners.is_empty()
         && case.writer.role == WriterRole::Deployer
@@ -165,10 +168,7 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     }
 
     let (ruling, ground, reason) = charges.strictest(&sanction);
-    let mut questions = Vec::new();
-    if ruling < sanction.drift && !charges.drift.is_empty() {
-        questions.push(Question::Form(case.aim.key.clone()));
-    }
+    let mut questions = asked_of_the_server(case, &sanction, &charges);
     let finalizers = FieldPath::of(["metadata", "finalizers"]);
     if charges.all().iter().any(|change| finalizers.covers(&change.path) && change.written.is_none()) {
         questions.extend(namespace_question(case));
@@ -194,7 +194,7 @@ struct Charges<'f> {
 
 impl<'f> Charges<'f> {
     fn of(case: &Case<'_>, sanction: &Sanction<'_>, finding: &'f Finding) -> Self {
-        let minds = case.writer.role == WriterRole::Person && sanction.undeclared_fields > Ruling::Allow;
+        let minds = minds_undeclared(case, sanction);
         let mut charges = Self::default();
         for change in &finding.changes {
             let is_free = || case.is_free(change, finding.condemned);
@@ -235,6 +235,31 @@ impl<'f> Charges<'f> {
         let strictest = brought.rev().max_by_key(|(_, ruling, ..)| *ruling);
         strictest.map_or((Ruling::Allow, Ground::None, reason), |(_, ruling, ground, reason)| (ruling, ground, reason))
     }
+}
+
+/// Whether it matters what the writer changes that Git does not declare.
+fn minds_undeclared(case: &Case<'_>, sanction: &Sanction<'_>) -> bool {
+    case.writer.role == WriterRole::Person && sanction.undeclared_fields > Ruling::Allow
+}
+
+/// What does the server make of the declaration? Asked before fields are refused, or would be if they were known; and of what a
+/// person creates where additions matter, since only beside the server form they show. For a deployer that may be at an earlier
+/// revision: of the latest of those, too.
+fn asked_of_the_server(case: &Case<'_>, sanction: &Sanction<'_>, charges: &Charges<'_>) -> Vec<Question> {
+    let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling == Ruling::Deny;
+    let is_new = matches!(case.write.change, write::Change::Create { .. });
+    let asks = refused(&charges.drift, sanction.drift)
+        || refused(&charges.undeclared, sanction.undeclared_fields)
+        || (is_new && minds_undeclared(case, sanction));
+    let (Some(entry), Some(source)) = (case.entry, case.source) else { return Vec::new() };
+    if !asks || sanction.mode == Mode::Observe {
+        return Vec::new();
+    }
+    let earlier = if case.writer.role == WriterRole::Deployer { FORMS_BEHIND_MAX } else { 0 };
+    let manifests = entry.declarations(case.now, source.max_lag).take(1 + earlier);
+    let open = manifests.filter(|manifest| !case.facts.forms.contains_key(&**manifest));
+    let object = &case.aim.key;
+    open.map(|manifest| Question::Form(FormOf { object: object.clone(), manifest: (*manifest).into() })).collect()
 }
 
 /// Rules on a write that drifts from nothing; what it leaves out of place it is told of.

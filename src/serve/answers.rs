@@ -1,11 +1,13 @@
 //! Who answers what `decide` asks? The world behind [`Answers`], all questions at once, until the deadline; silence is an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::metrics::{Asked, Metrics};
+use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
 use crate::gate::facts::{Facts, Question};
 use crate::limits;
@@ -21,6 +23,8 @@ pub enum Answer {
     Terminating,
     /// To [`Question::Namespace`]: it is not.
     Stays,
+    /// To [`Question::Form`]: what the server makes of the declaration.
+    Formed(Arc<Form>),
     /// Not known, not in time, or not built yet: ruled as the question says.
     Silence,
 }
@@ -65,8 +69,8 @@ pub(crate) async fn ask(
 /// Whether [`Facts`] can hold the answer; nobody is asked in vain.
 pub(crate) fn can_be_answered(question: &Question) -> bool {
     match question {
-        Question::Fetch(_) | Question::Blame(_) | Question::Namespace(_) => true,
-        Question::Form(_) | Question::Access { .. } | Question::Owner(_) => false,
+        Question::Fetch(_) | Question::Blame(_) | Question::Namespace(_) | Question::Form(_) => true,
+        Question::Access { .. } | Question::Owner(_) => false,
     }
 }
 
@@ -75,9 +79,8 @@ fn wait(question: &Question) -> Duration {
     match question {
         Question::Fetch(_) => limits::FETCH_WAIT_MAX,
         Question::Blame(_) => limits::BLAME_WAIT_MAX,
-        Question::Form(_) | Question::Access { .. } | Question::Owner(_) | Question::Namespace(_) => {
-            limits::WEBHOOK_TIMEOUT
-        }
+        Question::Form(_) => limits::FORM_WAIT_MAX,
+        Question::Access { .. } | Question::Owner(_) | Question::Namespace(_) => limits::WEBHOOK_TIMEOUT,
     }
 }
 
@@ -103,6 +106,10 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
         Question::Namespace(name) => {
             facts.terminating.insert(name.clone(), answer == Answer::Terminating);
         }
-        Question::Form(_) | Question::Access { .. } | Question::Owner(_) => {}
+        Question::Form(of) => {
+            let form = if let Answer::Formed(form) = answer { Some(form) } else { None };
+            facts.forms.insert(Arc::clone(&of.manifest), form);
+        }
+        Question::Access { .. } | Question::Owner(_) => {}
     }
 }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::drift::form::Form;
 use crate::gate::basis::SourceId;
 use crate::limits;
 
@@ -61,9 +62,22 @@ pub struct HeadRecord {
     pub observed: Timestamp,
 }
 
+/// What is remembered of a server form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormRecord {
+    /// Of what state of the cluster it is.
+    pub epoch: String,
+    /// When it was learnt.
+    pub learnt: Timestamp,
+    /// What the server makes of the declaration.
+    pub form: Form,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Envelope<T> {
     format: u32,
+    /// The source that it is of, where it is of one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     source: String,
     record: T,
 }
@@ -80,7 +94,9 @@ impl Store {
         let unusable = |source| StoreError::Unusable { folder: root.to_owned(), source };
         fs::create_dir_all(root).map_err(unusable)?;
         close_to_others(root);
-        fs::create_dir_all(root.join("sources")).map_err(unusable)?;
+        for folder in ["sources", "forms"] {
+            fs::create_dir_all(root.join(folder)).map_err(unusable)?;
+        }
         let lock = File::create(root.join("lock")).map_err(unusable)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
@@ -96,22 +112,7 @@ impl Store {
 
     /// What is remembered of a source; nothing where there is no record, or none that can be read. Blocks.
     pub fn load(&self, source: &SourceId) -> Option<SourceRecord> {
-        let path = self.record(source);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                set_aside(&path, &error.to_string());
-                return None;
-            }
-        };
-        match read::<SourceRecord>(&text) {
-            Ok(envelope) => Some(envelope.record),
-            Err(why) => {
-                set_aside(&path, &why);
-                None
-            }
-        }
+        load(&self.record(source))
     }
 
     /// Remembers a source; readers and a crash see the old record or the new one, never a part. Blocks.
@@ -120,6 +121,41 @@ impl Store {
         let record = SourceRecord { heads: record.heads[kept..].to_vec(), gone_since: record.gone_since };
         let envelope = Envelope { format: FORMAT, source: source.0.to_string(), record };
         write_atomically(&self.record(source), &serde_json::to_vec(&envelope)?)
+    }
+
+    /// The forms that are remembered and still count, by their ids; the others are forgotten. Blocks.
+    pub fn load_forms(&self, counts: impl Fn(&FormRecord) -> bool) -> Vec<(String, FormRecord)> {
+        let Ok(files) = fs::read_dir(self.root.join("forms")) else { return Vec::new() };
+        let mut found = Vec::new();
+        for path in files.filter_map(|file| Some(file.ok()?.path())) {
+            let id = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+            let is_record = path.extension().is_some_and(|extension| extension == "json");
+            let record = if is_record { load(&path).filter(&counts) } else { None };
+            match id.zip(record) {
+                Some(form) => found.push(form),
+                // What cannot be read was set aside for people to see; it goes with the next start.
+                None => drop(fs::remove_file(&path)),
+            }
+        }
+        found
+    }
+
+    /// Remembers a form under its id, which is a file name. Blocks.
+    pub fn save_form(&self, id: &str, record: &FormRecord) -> io::Result<()> {
+        let envelope = Envelope { format: FORMAT, source: String::new(), record };
+        write_atomically(&self.form(id), &serde_json::to_vec(&envelope)?)
+    }
+
+    /// Forgets a form, if it is remembered. Blocks.
+    pub fn drop_form(&self, id: &str) -> io::Result<()> {
+        match fs::remove_file(self.form(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn form(&self, id: &str) -> PathBuf {
+        self.root.join("forms").join(format!("{id}.json"))
     }
 
     /// Sources in the order of their names are not enough: a name may hold what a file name may not.
@@ -156,6 +192,20 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(&draft, path)?;
     // The rename itself is only safe once the folder is.
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// What a file holds; nothing where there is none, or none that can be read: that is set aside.
+fn load<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
+    let why = match fs::read(path) {
+        Ok(text) => match read(&text) {
+            Ok(envelope) => return Some(envelope.record),
+            Err(why) => why,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => error.to_string(),
+    };
+    set_aside(path, &why);
+    None
 }
 
 fn read<T: for<'de> Deserialize<'de>>(text: &[u8]) -> Result<Envelope<T>, String> {

@@ -3,15 +3,18 @@
 //!
 //! A case is YAML down to the line `expected: |`:
 //! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
-//! `facts` (`terminating`, `fetched`), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
+//! `facts` (`terminating`, `fetched`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
+//! it was asked in vain), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
 //! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
 use landfast::drift::declared::Declared;
+use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Index, Objects, SourceId};
 use landfast::gate::facts::{Facts, Line};
@@ -60,7 +63,7 @@ pub(crate) fn decided(case: &str) -> Outcome {
 /// Decides the write of a case.
 fn check(case: &Value) -> Outcome {
     let basis = basis(case);
-    let facts = facts(case);
+    let facts = facts(case, &basis);
     let review = serde_json::to_vec(&review(case, &basis)).unwrap();
     let outcome = decide(&write::Write::parse(&review).unwrap(), &basis, &facts, now());
     consistent(&outcome);
@@ -159,7 +162,7 @@ fn writer(user: &str, role: Role) -> Writer {
     Writer { name: user.to_owned(), role, subjects: vec![Subject::User(user.to_owned())] }
 }
 
-fn facts(case: &Value) -> Facts {
+fn facts(case: &Value, basis: &Basis) -> Facts {
     let mut facts = Facts::default();
     for namespace in case["facts"]["terminating"].as_array().into_iter().flatten() {
         facts.terminating.insert(namespace.as_str().unwrap().to_owned(), true);
@@ -176,6 +179,16 @@ fn facts(case: &Value) -> Facts {
     }
     if case["facts"]["fetched"] == true {
         facts.fetched.insert(SourceId(Arc::from("shop")));
+    }
+    let forms = case["facts"]["forms"].as_array().into_iter().flatten();
+    let first = rendered(text(case, "declared"), &basis.schemas).remove(0);
+    let declarations = basis.index.objects[&first.key].declarations(now(), Duration::from_hours(24));
+    for (manifest, form) in declarations.zip(forms) {
+        let form = form.as_str().map(|form| {
+            let object = read(form).to_string();
+            Arc::new(Form::made(&object, &object))
+        });
+        facts.forms.insert((*manifest).into(), form);
     }
     facts
 }

@@ -1,0 +1,354 @@
+//! What does the API server itself make of a declaration? Its *form*: with defaults, with values that the server assigns and
+//! other webhooks rewrite, without what is dropped. It settles what the schemas alone leave open.
+//!
+//! Learnt by dry-runs elsewhere; nothing here asks a server. A form says nothing of an object of another version.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+
+use crate::drift::compare::{self, Difference, Kind, Typing, Undeclared};
+use crate::drift::document::{At, Document, DocumentError, Value};
+use crate::drift::path::FieldPath;
+use crate::drift::value::{Members, equal};
+
+/// What the server makes of one declaration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Form {
+    /// The object, as JSON.
+    object: Box<str>,
+    /// The object as it came out once more, where that is another: what differs the server assigns anew each time.
+    again: Option<Box<str>>,
+    /// What the declaration was laid over.
+    over: Over,
+}
+
+/// What a declaration was laid over to learn its form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Over {
+    Nothing,
+    /// The live object: what it held before shows through, so that the form can only excuse.
+    Live,
+}
+
+impl Form {
+    /// The form of a declaration that was made an object of twice (both as JSON), under names that nobody else has.
+    pub fn made(object: &str, again: &str) -> Self {
+        let again = (object != again).then(|| again.into());
+        Self { object: object.into(), again, over: Over::Nothing }
+    }
+
+    /// The form of a declaration that was laid over the live object: where nothing else can be asked.
+    pub fn laid_over_live(object: &str) -> Self {
+        Self { object: object.into(), again: None, over: Over::Live }
+    }
+
+    /// Bytes that it takes.
+    pub fn bytes(&self) -> usize {
+        self.object.len() + self.again.as_ref().map_or(0, |again| again.len())
+    }
+
+    /// Settles what `against` finds in an object: `against` compares one declaration with any object.
+    ///
+    /// A difference that the server would make itself is none, whether the engine is sure of it or not. What is left is sure,
+    /// unless the form was laid over the live object. A form that cannot be read settles nothing.
+    pub fn settle(&self, object: &Document<'_>, against: impl Fn(&Document<'_>) -> Vec<Difference>) -> Vec<Difference> {
+        let found = against(object);
+        if found.is_empty() {
+            return found;
+        }
+        let Ok(form) = Document::parse(self.object.as_bytes()) else { return found };
+        let made = Side::of(against(&form));
+        let again = self.again.as_ref().and_then(|again| Document::parse(again.as_bytes()).ok());
+        let again = again.map(|again| Side::of(against(&again)));
+        let is_the_servers = |difference: &Difference| {
+            let one = made.expects(difference);
+            let other = again.as_ref().map_or(one, |again| again.expects(difference));
+            fits(one, other, difference.live.as_deref())
+        };
+        let left = found.into_iter().filter(|difference| !is_the_servers(difference));
+        left.map(|difference| self.settled(difference)).collect()
+    }
+
+    fn settled(&self, mut difference: Difference) -> Difference {
+        difference.kind = match (self.over, difference.kind, &difference.live) {
+            (Over::Nothing, Kind::Unknown, Some(_)) => Kind::Changed,
+            (Over::Nothing, Kind::Unknown, None) => Kind::Missing,
+            (Over::Nothing | Over::Live, kind, _) => kind,
+        };
+        difference
+    }
+
+    /// What an object has, or has not, beyond this form, outside of what is declared; `None` where the form cannot tell.
+    pub fn beyond(
+        &self,
+        typing: Typing<'_>,
+        declared: &Document<'_>,
+        object: &Document<'_>,
+    ) -> Option<Vec<Undeclared>> {
+        let made = match self.over {
+            Over::Nothing => Document::parse(self.object.as_bytes()).ok()?,
+            Over::Live => return None,
+        };
+        let mut found = compare::undeclared(typing, declared, &made, object);
+        let Some(again) = &self.again else { return Some(found) };
+        let again = Document::parse(again.as_bytes()).ok()?;
+        let others: FxHashMap<FieldPath, Option<String>> = compare::undeclared(typing, declared, &again, object)
+            .into_iter()
+            .map(|other| (other.path, other.before))
+            .collect();
+        let mut items = Assigned::between(compare::undeclared(typing, declared, &made, &again));
+        found.retain(|found| match others.get(&found.path) {
+            // The second time, it came out as it stands here.
+            None => false,
+            Some(other) => {
+                !fits(found.before.as_deref(), other.as_deref(), found.after.as_deref()) && !items.take(found)
+            }
+        });
+        Some(found)
+    }
+}
+
+/// Compares a declaration with an object, with the form of the declaration at hand. Empty: they agree.
+///
+/// All three in the same version; see [`compare`](compare::compare).
+pub fn compare_with(
+    typing: Typing<'_>,
+    declared: &Document<'_>,
+    object: &Document<'_>,
+    form: &Form,
+) -> Vec<Difference> {
+    form.settle(object, |object| compare::compare(typing, declared, object))
+}
+
+/// Whether one of these paths is `path`, or lies above or beneath it.
+pub fn touches(paths: &BTreeSet<FieldPath>, path: &FieldPath) -> bool {
+    let beneath = paths.range::<FieldPath, _>(path..).next().is_some_and(|next| path.covers(next));
+    beneath || (0..path.0.len()).any(|length| paths.contains(&FieldPath(path.0[..length].to_vec())))
+}
+
+/// In what one outcome of the server differs from the declaration.
+struct Side {
+    /// What stands there instead, by path; the order of a list apart from its value.
+    other: FxHashMap<(FieldPath, bool), Option<String>>,
+    /// Where it has nothing of what is declared.
+    missing: FxHashSet<FieldPath>,
+}
+
+impl Side {
+    fn of(differences: Vec<Difference>) -> Self {
+        let is_missing = |difference: &&Difference| difference.live.is_none();
+        let missing = differences.iter().filter(is_missing).map(|difference| difference.path.clone()).collect();
+        let other = differences.into_iter().map(|it| ((it.path, it.kind == Kind::Reordered), it.live)).collect();
+        Self { other, missing }
+    }
+
+    /// What the server makes of what is declared where an object differs: where this side does not, that is the declared value.
+    fn expects<'s>(&'s self, difference: &'s Difference) -> Option<&'s str> {
+        let place = (difference.path.clone(), difference.kind == Kind::Reordered);
+        if let Some(live) = self.other.get(&place) {
+            return live.as_deref();
+        }
+        let path = &difference.path.0;
+        let is_gone = (1..path.len()).any(|length| self.missing.contains(&FieldPath(path[..length].to_vec())));
+        difference.declared.as_deref().filter(|_| !is_gone)
+    }
+}
+
+/// Items that the server names anew each time, so that they are other items in both outcomes (a Pod's token volume).
+struct Assigned(Vec<(Undeclared, Undeclared)>);
+
+impl Assigned {
+    /// From what changes between the outcomes: what goes and what comes in its place.
+    fn between(changes: Vec<Undeclared>) -> Self {
+        let (mut going, mut coming): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .filter(|it| it.before.is_none() != it.after.is_none())
+            .partition(|it| it.after.is_none());
+        let mut pairs = Vec::new();
+        while let Some(gone) = going.pop() {
+            if let Some(place) = coming.iter().rposition(|come| are_siblings(come, &gone)) {
+                pairs.push((gone, coming.remove(place)));
+            }
+        }
+        Self(pairs)
+    }
+
+    /// Whether an added item is such a one; each stands for one.
+    fn take(&mut self, added: &Undeclared) -> bool {
+        if added.before.is_some() {
+            return false;
+        }
+        let stands_for = |(gone, come): &(Undeclared, Undeclared)| {
+            are_siblings(gone, added) && fits(gone.before.as_deref(), come.after.as_deref(), added.after.as_deref())
+        };
+        let found = self.0.iter().position(stands_for);
+        found.map(|place| self.0.swap_remove(place)).is_some()
+    }
+}
+
+fn are_siblings(one: &Undeclared, other: &Undeclared) -> bool {
+    let above = |it: &Undeclared| it.path.0.split_last().map(|(_, above)| above.to_vec());
+    above(one) == above(other)
+}
+
+/// Whether a value (compact JSON; absent where there is none) is what the server makes, by two outcomes: what both say, or any
+/// scalar where they say two.
+fn fits(one: Option<&str>, other: Option<&str>, live: Option<&str>) -> bool {
+    if one == other && one == live {
+        return true;
+    }
+    let (Ok(one), Ok(other), Ok(live)) = (read(one), read(other), read(live)) else { return false };
+    fit(one.as_ref().map(Document::root), other.as_ref().map(Document::root), live.as_ref().map(Document::root))
+}
+
+fn read(json: Option<&str>) -> Result<Option<Document<'_>>, DocumentError> {
+    json.map(|json| Document::parse_value(json.as_bytes())).transpose()
+}
+
+fn fit(one: Option<At<'_, '_>>, other: Option<At<'_, '_>>, live: Option<At<'_, '_>>) -> bool {
+    match (one, other, live) {
+        (None, None, live) => live.is_none(),
+        (Some(_), Some(_), None) => false,
+        // There the one time and not the other: it is never known.
+        (Some(_), None, _) | (None, Some(_), _) => true,
+        (Some(one), Some(other), Some(live)) => match (one.value(), other.value(), live.value()) {
+            (Value::Object, Value::Object, Value::Object) => members_fit(one, other, live),
+            (Value::Array, Value::Array, Value::Array) => items_fit(one, other, live),
+            (Value::Object | Value::Array, ..) | (_, Value::Object | Value::Array, _) => {
+                equal(one, other) && equal(one, live)
+            }
+            (_, _, Value::Object | Value::Array) => false,
+            _ => equal(one, live) || !equal(one, other),
+        },
+    }
+}
+
+fn members_fit(one: At<'_, '_>, other: At<'_, '_>, live: At<'_, '_>) -> bool {
+    let (mut ones, mut others, mut lives) = (Members::of(one), Members::of(other), Members::of(live));
+    let names = [one, other, live].into_iter().flat_map(At::children).map(At::key);
+    let mut seen = FxHashSet::default();
+    names.filter(|name| seen.insert(*name)).all(|name| fit(ones.find(name), others.find(name), lives.find(name)))
+}
+
+fn items_fit(one: At<'_, '_>, other: At<'_, '_>, live: At<'_, '_>) -> bool {
+    let (mut ones, mut others, mut lives) = (one.children(), other.children(), live.children());
+    loop {
+        match (ones.next(), others.next(), lives.next()) {
+            (None, None, None) => return true,
+            (Some(one), Some(other), Some(live)) if fit(Some(one), Some(other), Some(live)) => {}
+            (..) => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drift::schema::Schemas;
+
+    const DECLARED: &str = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"clusterIP":"","type":"NodePort","ports":[{"port":80,"nodePort":0,"targetPort":"web"}]}}"#;
+
+    fn document(json: &str) -> Document<'_> {
+        Document::parse(json.as_bytes()).expect("an object")
+    }
+
+    fn service(address: &str, port: u16, target: &str) -> String {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"web"}},"spec":{{"clusterIP":"{address}","type":"NodePort","sessionAffinity":"None","ports":[{{"port":80,"protocol":"TCP","nodePort":{port},"targetPort":"{target}"}}]}}}}"#
+        )
+    }
+
+    fn left(form: &Form, object: &str) -> Vec<String> {
+        let schemas = Schemas::builtin();
+        let typing = Typing::of(&schemas, "", "v1", "Service");
+        let found = compare_with(typing, &document(DECLARED), &document(object), form);
+        found.into_iter().map(|difference| format!("{:?} {}", difference.kind, difference.path)).collect()
+    }
+
+    fn beyond(form: &Form, object: &str) -> Option<Vec<String>> {
+        let schemas = Schemas::builtin();
+        let typing = Typing::of(&schemas, "", "v1", "Service");
+        let found = form.beyond(typing, &document(DECLARED), &document(object))?;
+        Some(found.into_iter().map(|beyond| beyond.path.to_string()).collect())
+    }
+
+    #[test]
+    fn what_the_server_rewrites_is_no_difference_and_what_others_write_is() {
+        let form = Form::made(&service("10.0.0.1", 1, "mirrored"), &service("10.0.0.1", 1, "mirrored"));
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "mirrored")), [""; 0]);
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "web")), [""; 0]);
+        let target = "Changed spec.ports[port=80,protocol=TCP].targetPort";
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "other")), [target]);
+        assert_eq!(left(&form, &service("10.0.0.2", 1, "mirrored")), ["Changed spec.clusterIP"]);
+    }
+
+    #[test]
+    fn where_the_server_assigns_any_value_agrees_and_none_does_not() {
+        let form = Form::made(&service("10.0.0.1", 1, "web"), &service("10.0.0.2", 2, "web"));
+        assert_eq!(left(&form, &service("10.0.0.3", 3, "web")), [""; 0]);
+        let without = service("10.0.0.3", 3, "web").replace(r#""clusterIP":"10.0.0.3","#, "");
+        assert_eq!(left(&form, &without.replace(r#""nodePort":3,"#, "")), [""; 0], "absent is what Git says");
+    }
+
+    #[test]
+    fn a_form_laid_over_the_live_object_only_excuses() {
+        let form = Form::laid_over_live(&service("10.0.0.1", 1, "web"));
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "web")), [""; 0]);
+        assert_eq!(left(&form, &service("10.0.0.2", 1, "web")), ["Unknown spec.clusterIP"]);
+        assert_eq!(beyond(&form, &service("10.0.0.1", 1, "web")), None);
+    }
+
+    #[test]
+    fn what_the_server_drops_is_no_difference_where_it_is_not() {
+        let schemas = Schemas::builtin();
+        let typing = Typing::of(&schemas, "", "v1", "ConfigMap");
+        let declared =
+            document(r#"{"apiVersion":"v1","kind":"ConfigMap","data":{"a":"1","b":"2"},"binaryData":{"c":"AA=="}}"#);
+        let form = Form::made(r#"{"data":{"a":"1"}}"#, r#"{"data":{"a":"1"}}"#);
+        let left = |object: &str| {
+            let found = compare_with(typing, &declared, &document(object), &form);
+            found.into_iter().map(|difference| difference.path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(r#"{"data":{"a":"1"}}"#), [""; 0]);
+        assert_eq!(left(r#"{"data":{"a":"1"},"binaryData":{}}"#), [""; 0]);
+        assert_eq!(left(r#"{"data":{"a":"2"}}"#), ["data.a"]);
+        assert_eq!(left(r#"{"data":{"a":"1","b":"3"}}"#), ["data.b"]);
+        assert_eq!(left("{}"), ["data.a"], "nobody has the rest");
+    }
+
+    #[test]
+    fn beyond_the_form_is_what_somebody_added() {
+        let form = Form::made(&service("10.0.0.1", 1, "web"), &service("10.0.0.2", 2, "web"));
+        assert_eq!(beyond(&form, &service("10.0.0.3", 3, "web")), Some(vec![]));
+        let added = service("10.0.0.3", 3, "web").replace(r#""None""#, r#""ClientIP","externalName":"x""#);
+        assert_eq!(beyond(&form, &added).unwrap(), ["spec.sessionAffinity", "spec.externalName"]);
+    }
+
+    #[test]
+    fn an_item_that_the_server_names_anew_each_time_stands_for_one() {
+        let schemas = Schemas::builtin();
+        let typing = Typing::of(&schemas, "", "v1", "Pod");
+        let pod = |names: &[&str]| {
+            let volumes: Vec<_> = names.iter().map(|name| format!(r#"{{"name":"{name}","emptyDir":{{}}}}"#)).collect();
+            format!(r#"{{"apiVersion":"v1","kind":"Pod","spec":{{"volumes":[{}]}}}}"#, volumes.join(","))
+        };
+        let form = Form::made(&pod(&["token-a"]), &pod(&["token-b"]));
+        let declared = document(r#"{"apiVersion":"v1","kind":"Pod","spec":{}}"#);
+        let added = |names: &[&str]| {
+            let pod = pod(names);
+            let found = form.beyond(typing, &declared, &document(&pod)).unwrap();
+            found.into_iter().filter(|it| it.after.is_some()).count()
+        };
+        assert_eq!((added(&["token-c"]), added(&["token-c", "more"])), (0, 1));
+    }
+
+    #[test]
+    fn a_difference_touches_what_lies_above_and_beneath_it() {
+        let paths = ["a.b", "a.b.c.d", "x"].map(|path| path.parse::<FieldPath>().unwrap()).into();
+        let touched = |path: &str| touches(&paths, &path.parse().unwrap());
+        assert!(touched("a") && touched("a.b") && touched("a.b.z") && touched("x.y"));
+        assert!(!touched("b") && !touched("a.c") && !touched("xy"));
+    }
+}
