@@ -316,7 +316,7 @@ fn rename(value: &mut Value, from: &str, to: &str) {
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
         Value::String(text) => {
             if text.contains(from) {
-                *text = text.replace(from, to);
+                *text = renamed(text, from, to);
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
@@ -324,9 +324,13 @@ fn rename(value: &mut Value, from: &str, to: &str) {
             members.values_mut().for_each(|member| rename(member, from, to));
             let keys: Vec<String> = members.keys().filter(|key| key.contains(from)).cloned().collect();
             for key in keys {
-                let renamed = members.remove(&key).unwrap_or_default();
-                members.insert(key.replace(from, to), renamed);
+                let member = members.remove(&key).unwrap_or_default();
+                members.insert(renamed(&key, from, to), member);
             }
         }
     }
+}
+
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    text.split(from).collect::<Vec<_>>().join(to)
 }

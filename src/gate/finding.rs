@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::drift::compare::{self, Difference, Kind, Typing};
@@ -21,6 +20,7 @@ use crate::gate::exempt;
 use crate::gate::facts::Forms;
 use crate::gate::lookup::Lookup;
 use crate::gate::owners;
+use crate::gate::scale::{nested, replicas};
 use crate::gate::sides::{Sides, Texts};
 use crate::gate::tables;
 use crate::gate::verdict::Class;
@@ -387,31 +387,6 @@ fn is_in_metadata(path: &FieldPath) -> bool {
 
 fn begins_with(path: &FieldPath, name: &str) -> bool {
     matches!(path.0.first(), Some(Segment::Field(field)) if **field == *name)
-}
-
-/// `{"spec":{"replicas":5}}` for `spec.replicas` and `5`; a path to replicas has members only.
-fn nested(path: &FieldPath, value: String) -> String {
-    path.0.iter().rev().fold(value, |inner, segment| match segment {
-        Segment::Field(name) => format!("{{{}:{inner}}}", serde_json::Value::from(&**name)),
-        Segment::Key(_) | Segment::Item(_) | Segment::Index(_) => inner,
-    })
-}
-
-/// What a Scale asks for. The API server leaves zero out (`replicas,omitempty`).
-fn replicas(scale: &RawValue) -> String {
-    #[derive(Deserialize)]
-    struct Scale<'s> {
-        #[serde(borrow)]
-        spec: Option<Spec<'s>>,
-    }
-    #[derive(Deserialize)]
-    struct Spec<'s> {
-        #[serde(borrow)]
-        replicas: Option<&'s RawValue>,
-    }
-    let scale: Option<Scale<'_>> = serde_json::from_str(scale.get()).ok();
-    let replicas = scale.and_then(|scale| scale.spec?.replicas);
-    replicas.map_or_else(|| "0".to_owned(), |replicas| replicas.get().to_owned())
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod policy;
 pub mod removal;
 pub mod response;
 pub mod ruling;
+mod scale;
 pub mod sides;
 pub mod tables;
 pub mod text;
