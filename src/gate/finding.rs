@@ -202,7 +202,7 @@ impl<'v> View<'v> {
             }
             (None, Some(beyond)) => {
                 let added = beyond.into_iter().filter(|beyond| beyond.after.is_some());
-                added.map(|added| compare::Undeclared { before: None, ..added }).collect()
+                added.map(|added| compare::Undeclared { before: None, kind: Kind::Changed, ..added }).collect()
             }
             (None, None) => Vec::new(),
         };

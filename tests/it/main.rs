@@ -14,6 +14,7 @@ mod deletions;
 mod equivalence;
 mod follow;
 mod follow_kinds;
+mod form;
 mod gate;
 mod git;
 mod git_https;

@@ -1,0 +1,399 @@
+//! What does the API server make of what Git declares? Forms as they are learnt and kept, beside a second webhook.
+
+use std::future::{pending, ready};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::join_all;
+use jiff::SignedDuration;
+use landfast::audit::Clock;
+use landfast::audit::metrics::Metrics;
+use landfast::cluster::form::Forms;
+use landfast::drift::declared::ObjectKey;
+use landfast::drift::form::Form;
+use landfast::gate::facts::FormOf;
+use landfast::limits;
+use landfast::serve::authority::Authority;
+use landfast::serve::listener::Listener;
+use landfast::serve::renewal::Renewal;
+use landfast::serve::tls::server_config;
+use landfast::store::Store;
+use landfast::yaml;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::gate::{Case, DEPLOYMENT, WIDGETS, gate};
+use crate::testbed::scratch::Scratch;
+use crate::testbed::user::User;
+use crate::testbed::{control_plane, eventually};
+use crate::webhook::now;
+
+const MIRROR: &str = "mirror.example.com/web:1@sha256:0001";
+
+const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: $NAMESPACE }\nspec:\n  \
+                       type: NodePort\n  clusterIP: \"\"\n  ports: [{ port: 80, nodePort: 0 }]\n";
+
+/// `maxUnavailable` stands behind a feature gate that is closed (MaxUnavailableStatefulSet, Kubernetes 1.36).
+const GATED: &str = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: web, namespace: $NAMESPACE }\nspec:\n  \
+                     replicas: 1\n  updateStrategy: { rollingUpdate: { maxUnavailable: 2 } }\n  \
+                     selector: { matchLabels: { app: web } }\n  template:\n    metadata: { labels: { app: web } }\n    \
+                     spec: { containers: [{ name: web, image: \"example.com/web:1\" }] }\n";
+
+/// Serves the other webhook: most tests are not async themselves.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// What the other webhook does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Habit {
+    /// Names each image of `example.com` by its mirror, and adds a sidecar.
+    Mirrors,
+    /// Refuses dry-runs: it cannot do without its side effects.
+    RefusesDryRuns,
+}
+
+/// A webhook of somebody else, for one namespace; deregistered when it is dropped.
+struct Foreign {
+    habit: Habit,
+    name: String,
+    namespace: String,
+    port: u16,
+    ca: Arc<str>,
+    /// How often it was asked about a dry-run of landfast.
+    rehearsals: Arc<AtomicUsize>,
+}
+
+impl Foreign {
+    /// Registers it and waits until it is asked. Mutating webhooks are asked in the order of their names.
+    fn register(prefix: &str, habit: Habit, namespace: &str) -> Self {
+        let (rehearsals, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (port, ca) = RUNTIME.block_on(serve(habit, Arc::clone(&rehearsals), Arc::clone(&asked)));
+        let (name, namespace) = (format!("{prefix}-{namespace}"), namespace.to_owned());
+        let foreign = Self { habit, name, namespace, port, ca, rehearsals };
+        foreign.apply(10);
+        eventually("the other webhook to be asked", || {
+            let probe = ["-n", &foreign.namespace, "create", "configmap", "probe", "--dry-run=server"];
+            control_plane().kubectl(User::Admin, &probe);
+            (asked.load(Ordering::SeqCst) > 0).then_some(())
+        });
+        foreign
+    }
+
+    fn apply(&self, timeout: u32) {
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": self.kind(), "metadata": { "name": self.name },
+            "webhooks": [{
+                "name": "other.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "timeoutSeconds": timeout,
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{}/", self.port),
+                    "caBundle": STANDARD.encode(self.ca.as_bytes()),
+                },
+                "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": self.namespace } },
+                "rules": [{
+                    "apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"],
+                    "resources": ["deployments", "services", "statefulsets", "configmaps"],
+                }],
+            }],
+        });
+        let apply = ["apply", "--server-side", "-f", "-"];
+        control_plane().kubectl_with_input(User::Admin, &apply, &configuration.to_string()).succeeds();
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.habit {
+            Habit::Mirrors => "MutatingWebhookConfiguration",
+            Habit::RefusesDryRuns => "ValidatingWebhookConfiguration",
+        }
+    }
+
+    fn rehearsals(&self) -> usize {
+        self.rehearsals.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        control_plane().kubectl(User::Admin, &["delete", self.kind(), &self.name]);
+    }
+}
+
+/// Serves it; its port and the authority of its certificate.
+async fn serve(habit: Habit, rehearsals: Arc<AtomicUsize>, asked: Arc<AtomicUsize>) -> (u16, Arc<str>) {
+    let metrics = Arc::new(Metrics::new());
+    let authority = Authority::open(&Scratch::get().folder("other"), &[], now()).unwrap();
+    let (_, shown) = Renewal::new(authority, Arc::clone(&metrics), Arc::new(now)).unwrap();
+    let router = Router::new().fallback(move |body: String| {
+        let review: Value = serde_json::from_str(&body).unwrap();
+        let request = &review["request"];
+        asked.fetch_add(1, Ordering::SeqCst);
+        if request["userInfo"]["username"] == User::Landfast.name() {
+            assert_eq!(request["dryRun"], true, "{request:#}");
+            rehearsals.fetch_add(1, Ordering::SeqCst);
+        }
+        let mut response = json!({ "uid": request["uid"], "allowed": true });
+        match habit {
+            Habit::Mirrors => {
+                response["patchType"] = json!("JSONPatch");
+                response["patch"] = json!(STANDARD.encode(mirrored(&request["object"]).to_string()));
+            }
+            Habit::RefusesDryRuns => response["allowed"] = json!(request["dryRun"] != true),
+        }
+        let answer = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
+        ready(Json(answer))
+    });
+    let tls = server_config(Arc::clone(&shown.certificates)).unwrap();
+    let listener = Listener::https(([127, 0, 0, 1], 0).into(), tls, router, metrics).await.unwrap();
+    let port = listener.address().port();
+    tokio::spawn(listener.run(pending()));
+    let ca = Arc::clone(&shown.bundle.borrow());
+    (port, ca)
+}
+
+/// The JSON patch that names images by their mirror and adds the sidecar, where that is still to be done.
+fn mirrored(object: &Value) -> Value {
+    const CONTAINERS: &str = "/spec/template/spec/containers";
+    let containers = object.pointer(CONTAINERS).and_then(Value::as_array);
+    let mut patch = Vec::new();
+    for (at, container) in containers.into_iter().flatten().enumerate() {
+        if let Some(image) = container["image"].as_str().and_then(|image| image.strip_prefix("example.com/")) {
+            let value = format!("mirror.example.com/{image}@sha256:0001");
+            patch.push(json!({ "op": "replace", "path": format!("{CONTAINERS}/{at}/image"), "value": value }));
+        }
+    }
+    if containers.is_some_and(|containers| containers.iter().all(|container| container["name"] != "mesh")) {
+        let mesh = json!({ "name": "mesh", "image": "mesh:1" });
+        patch.push(json!({ "op": "add", "path": format!("{CONTAINERS}/-"), "value": mesh }));
+    }
+    patch.into()
+}
+
+#[test]
+fn what_another_webhook_makes_of_git_is_no_drift_and_what_people_make_of_it_is() {
+    // Before ours in the order of names, and after it.
+    for prefix in ["another", "zealous"] {
+        let case = Case::new("strict");
+        let _foreign = Foreign::register(prefix, Habit::Mirrors, &case.namespace);
+        case.declare("object.yaml", DEPLOYMENT);
+        let spied = format!("{DEPLOYMENT}        - name: spy\n          image: example.com/spy:1\n");
+        case.feed(User::Alice, &["create", "-f", "-"], &spied).fails_with(&[
+            "gets what Git does not declare in 1 field",
+            "spec.template.spec.containers[name=spy]: not in Git",
+        ]);
+        let created = case.feed(User::Alice, &["create", "-f", "-"], DEPLOYMENT).succeeds();
+        assert_eq!(created.stderr, "");
+        assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].image"), format!("{MIRROR} mesh:1"));
+        let other = ["set", "image", "deployment/web", "web=example.com/web:2"];
+        case.kubectl(User::Alice, &other).fails_with(&[
+            "differs from Git in 1 field",
+            "containers[name=web].image: \"example.com/web:1\" in Git, \"mirror.example.com/web:2@sha256:0001\" in this write",
+        ]);
+        let forced = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        for (user, verb) in [(User::Alice, &forced[..]), (User::Bob, &["replace", "-f", "-"]), (User::ArgoCd, &forced)]
+        {
+            case.feed(user, verb, DEPLOYMENT).succeeds();
+        }
+        let without = r#"[{"op":"remove","path":"/spec/template/spec/containers/1"}]"#;
+        case.kubectl(User::Alice, &["patch", "deployment", "web", "--type=json", "-p", without]).succeeds();
+        assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].name"), "web mesh");
+    }
+}
+
+#[test]
+fn a_deployer_may_be_behind_in_what_another_webhook_makes_of_git() {
+    let case = Case::new("deny");
+    let _foreign = Foreign::register("another", Habit::Mirrors, &case.namespace);
+    case.declare("object.yaml", DEPLOYMENT);
+    case.declare("object.yaml", &DEPLOYMENT.replace("web:1", "web:2"));
+    let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    case.feed(User::ArgoCd, &apply, DEPLOYMENT).succeeds();
+    case.feed(User::ArgoCd, &apply, &DEPLOYMENT.replace("web:1", "web:3")).fails_with(&["differs from Git"]);
+}
+
+#[test]
+fn what_the_server_drops_or_assigns_is_no_drift() {
+    let case = Case::new("deny");
+    case.declare("object.yaml", &format!("{GATED}---\n{SERVICE}"));
+    for manifest in [GATED, SERVICE] {
+        let created = case.feed(User::Alice, &["create", "-f", "-"], manifest).succeeds();
+        assert_eq!(created.stderr, "");
+    }
+    assert_eq!(case.field("statefulset/web", ".spec.updateStrategy.rollingUpdate.maxUnavailable"), "");
+    let ports = |port: u16| {
+        let patch = format!(r#"[{{"op":"replace","path":"/spec/ports/0/nodePort","value":{port}}}]"#);
+        case.kubectl(User::Alice, &["patch", "service", "web", "--type=json", "-p", &patch])
+    };
+    let assigned = case.field("service/web", ".spec.ports[0].nodePort");
+    let other = if assigned == "30101" { 30102 } else { 30101 };
+    assert_eq!(ports(other).succeeds().stderr, "");
+    let internal = r#"{"spec":{"type":"ClusterIP","ports":[{"port":80,"nodePort":null}]}}"#;
+    case.kubectl(User::Alice, &["patch", "service", "web", "-p", internal])
+        .fails_with(&["spec.type: \"NodePort\" in Git, \"ClusterIP\" in this write"]);
+}
+
+#[test]
+fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known_is_not() {
+    let case = Case::new("deny");
+    let _foreign = Foreign::register("another", Habit::RefusesDryRuns, &case.namespace);
+    case.declare("object.yaml", GATED);
+    let created = case.feed(User::Alice, &["create", "-f", "-"], GATED).succeeds();
+    assert!(created.stderr.contains("may drift from Git"), "{created:#?}");
+    case.kubectl(User::Alice, &["scale", "statefulset", "web", "--replicas=5"])
+        .fails_with(&["spec.replicas: 1 in Git, 5 in this write"]);
+    let asked = gate().landfast.metric("landfast_questions_total", &["question=\"form\"", "outcome=\"silence\""]);
+    assert!(asked >= 1.0, "{asked}");
+}
+
+/// Forms with a clock that can be put forward.
+struct Learner {
+    folder: TempDir,
+    ahead: Arc<AtomicI64>,
+    forms: Option<Forms>,
+}
+
+impl Learner {
+    async fn new() -> Self {
+        let (folder, ahead) = (tempfile::tempdir().unwrap(), Arc::default());
+        let mut learner = Self { folder, ahead, forms: None };
+        learner.restart().await;
+        learner
+    }
+
+    async fn restart(&mut self) {
+        let before = self.forms.take();
+        drop(before);
+        let (path, ahead) = (self.folder.path().to_owned(), Arc::clone(&self.ahead));
+        let clock: Clock = Arc::new(move || now() + SignedDuration::from_secs(ahead.load(Ordering::SeqCst)));
+        // What the last one still writes holds the folder.
+        let store = tokio::task::spawn_blocking(move || eventually("the state folder", || Store::open(&path).ok()));
+        let client = control_plane().client(User::Landfast).await;
+        self.forms = Some(Forms::open(client, Arc::new(store.await.unwrap()), clock));
+    }
+
+    async fn form(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {
+        self.forms.as_ref().unwrap().form(of, resource).await
+    }
+
+    /// Waits until this many forms are on the disk.
+    async fn remembers(&self, count: usize) {
+        let forms = self.folder.path().join("forms");
+        let files = move || {
+            std::fs::read_dir(&forms)
+                .unwrap()
+                .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "json"))
+                .count()
+        };
+        let waiting = move || eventually("forms to be remembered", || (files() == count).then_some(()));
+        tokio::task::spawn_blocking(waiting).await.unwrap();
+    }
+}
+
+fn form_of(manifest: &str, namespace: &str) -> FormOf {
+    let manifest = manifest.replace("$NAMESPACE", namespace);
+    let json = yaml::documents(&manifest).unwrap()[0].to_json();
+    let read: Value = serde_json::from_str(&json).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&read["apiVersion"]);
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    let object = ObjectKey::new(group, &text(&read["kind"]), namespace, &text(&read["metadata"]["name"]));
+    FormOf { object, manifest: json.into_bytes().into() }
+}
+
+#[test]
+fn a_form_is_learnt_once_and_holds_until_something_changes_that_makes_it() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::Mirrors, &namespace);
+    let of = form_of(DEPLOYMENT, &namespace);
+    RUNTIME.block_on(async {
+        let mut learner = Learner::new().await;
+        let all = join_all((0..20).map(|_| learner.form(&of, "deployments"))).await;
+        let form = all[0].clone().expect("a Deployment has a form");
+        assert!(all.iter().all(|other| other.as_ref() == Some(&form)));
+        assert_eq!(foreign.rehearsals(), 2, "one form takes two dry-runs");
+
+        learner.remembers(1).await;
+        learner.restart().await;
+        assert_eq!(learner.form(&of, "deployments").await, Some(Arc::clone(&form)));
+        assert_eq!(foreign.rehearsals(), 2, "a restart keeps it");
+
+        let age = i64::try_from(limits::FORM_AGE_MAX.as_secs()).unwrap();
+        learner.ahead.fetch_add(age + 1, Ordering::SeqCst);
+        assert_eq!(learner.form(&of, "deployments").await, Some(form));
+        assert_eq!(foreign.rehearsals(), 4, "it has grown too old");
+
+        foreign.apply(9);
+        tokio::time::sleep(limits::FORM_STATE_AGE_MAX * 2).await;
+        assert!(learner.form(&of, "deployments").await.is_some());
+        assert_eq!(foreign.rehearsals(), 6, "the mutating configuration has changed");
+        assert!(
+            learner.form(&form_of(&DEPLOYMENT.replace("web:1", "web:2"), &namespace), "deployments").await.is_some()
+        );
+        assert_eq!(foreign.rehearsals(), 8, "another manifest has a form of its own");
+    });
+}
+
+#[test]
+fn that_there_is_no_form_is_remembered_for_a_while() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::RefusesDryRuns, &namespace);
+    let of = form_of(DEPLOYMENT, &namespace);
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        assert_eq!(learner.form(&of, "deployments").await, None);
+        let asked = foreign.rehearsals();
+        assert_eq!(learner.form(&of, "deployments").await, None);
+        assert_eq!((asked, foreign.rehearsals()), (3, 3), "twice under other names, once on the object itself");
+        let age = i64::try_from(limits::FORM_REFUSED_AGE_MAX.as_secs()).unwrap();
+        learner.ahead.fetch_add(age + 1, Ordering::SeqCst);
+        assert_eq!(learner.form(&of, "deployments").await, None);
+        assert_eq!(foreign.rehearsals(), 6);
+    });
+}
+
+#[test]
+fn an_object_whose_name_has_a_meaning_is_asked_about_itself() {
+    gate();
+    let definition = form_of(WIDGETS, "");
+    let taken = "apiVersion: v1\nkind: Service\nmetadata: { name: taken, namespace: $NAMESPACE }\nspec: { type: NodePort, ports: [{ port: 80, nodePort: 30999 }] }\n";
+    let namespace = control_plane().namespace();
+    let service = taken.replace("$NAMESPACE", &namespace);
+    control_plane().kubectl_with_input(User::Admin, &["create", "-f", "-"], &service).succeeds();
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        assert!(learner.form(&definition, "customresourcedefinitions").await.is_some());
+        assert!(learner.form(&form_of(taken, &namespace), "services").await.is_some());
+    });
+}
+
+#[test]
+fn no_value_of_a_secret_is_written_down() {
+    let namespace = control_plane().namespace();
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: { name: keys, namespace: $NAMESPACE }\nstringData: { key: hidden }\n";
+    let map = secret.replace("Secret", "ConfigMap").replace("stringData", "data").replace("hidden", "shown");
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        assert!(learner.form(&form_of(secret, &namespace), "secrets").await.is_some());
+        assert!(learner.form(&form_of(&map, &namespace), "configmaps").await.is_some());
+        learner.remembers(1).await;
+        let files = std::fs::read_dir(learner.folder.path().join("forms")).unwrap();
+        let texts: Vec<_> = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+        assert!(
+            texts.iter().all(|text| text.contains("shown") && !text.contains(&STANDARD.encode("hidden"))),
+            "{texts:?}"
+        );
+    });
+}
+
+#[test]
+fn landfasts_own_account_can_make_nothing_but_dry_runs() {
+    let namespace = control_plane().namespace();
+    let create = ["-n", &namespace, "create", "configmap", "own"];
+    control_plane().kubectl(User::Landfast, &create).fails_with(&["Landfast only rehearses this write"]);
+    control_plane().kubectl(User::Landfast, &[&create[..], &["--dry-run=server"]].concat()).succeeds();
+    let token = ["-n", &namespace, "create", "token", "default"];
+    control_plane().kubectl(User::Landfast, &token).fails_with(&["Landfast only rehearses this write"]);
+}
