@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows of defaults or absence; that is [`whole`](crate::drift::whole)'s.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde_json::Number;
@@ -85,7 +85,7 @@ pub(crate) fn equal_scalars(meaning: Meaning, stands: Stands, one: At<'_, '_>, o
         return true;
     }
     match meaning {
-        Meaning::Plain | Meaning::IntOrString => false,
+        Meaning::String | Meaning::Integer | Meaning::Number | Meaning::Boolean | Meaning::IntOrString => false,
         Meaning::Quantity => both(one, other, |at| canonical_quantity(&text_of(at)?, stands)),
         Meaning::CustomQuantity => both(one, other, |at| Quantity::parse(&text_of(at)?)),
         Meaning::Time => both(one, other, |at| instant(at.as_str()?).map(Timestamp::as_second)),
@@ -110,12 +110,16 @@ pub(crate) fn text_of(at: At<'_, '_>) -> Option<String> {
     }
 }
 
+/// The standard alphabet; bits beyond the last byte do not count, as Go has it.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
 /// Base64 as Go decodes it: line breaks do not count.
 pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
     if text.contains(['\r', '\n']) {
-        return STANDARD.decode(text.replace(['\r', '\n'], "")).ok();
+        return BASE64.decode(text.replace(['\r', '\n'], "")).ok();
     }
-    STANDARD.decode(text).ok()
+    BASE64.decode(text).ok()
 }
 
 /// A scalar as text that is the same for equal scalars: what list items are told apart by.
