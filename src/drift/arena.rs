@@ -4,6 +4,7 @@
 //! [`crd`](crate::drift::crd) fill it.
 
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
@@ -70,6 +71,24 @@ impl Member {
     }
 }
 
+impl Type {
+    /// The digest, where those of the types that it names are known one step less deep.
+    fn digest(&self, known: &[u64]) -> u64 {
+        let of = |member: &Member| known.get(member.ty.0 as usize).copied().unwrap_or_default();
+        match self {
+            Type::Deduced => 0,
+            Type::Scalar(meaning) => FxBuildHasher.hash_one((1, meaning)),
+            Type::List { item, .. } => FxBuildHasher.hash_one((2, known.get(item.0 as usize))),
+            Type::Map(map) => {
+                let named =
+                    |(name, place): &(u32, u32)| (*name, map.members.get(*place as usize).map(|(_, it)| of(it)));
+                let members = map.places.iter().map(named).collect::<Vec<_>>();
+                FxBuildHasher.hash_one((3, map.atomic, map.any.as_ref().map(of), members))
+            }
+        }
+    }
+}
+
 impl MapType {
     pub(crate) fn new(mut members: Vec<(Box<str>, Member)>, atomic: bool, open: bool, any: Option<Member>) -> Self {
         members.sort_by(|a, b| a.0.cmp(&b.0));
@@ -102,14 +121,19 @@ pub(crate) struct Arena {
     types: Vec<Type>,
     /// OpenAPI definitions by name.
     definitions: FxHashMap<Box<str>, TypeId>,
+    /// By type; see [`digest`](Self::digest).
+    digests: Vec<u64>,
 }
+
+/// How deep types are told apart by their digest: twice the depth of a Deployment. A recursive type is told apart so, too.
+const DIGEST_DEPTH: usize = 24;
 
 impl Arena {
     /// The type of what no schema knows; the same number in every arena.
     pub(crate) const DEDUCED: TypeId = TypeId(0);
 
     pub(crate) fn new() -> Self {
-        Self { types: vec![Type::Deduced], definitions: FxHashMap::default() }
+        Self { types: vec![Type::Deduced], definitions: FxHashMap::default(), digests: Vec::new() }
     }
 
     /// Adds a type.
@@ -159,6 +183,21 @@ impl Arena {
         }
         self.set(own, ty);
         own
+    }
+
+    /// The arena, now that all its types are there.
+    pub(crate) fn finished(mut self) -> Arc<Self> {
+        self.digests = vec![0; self.types.len()];
+        for _ in 0..DIGEST_DEPTH {
+            self.digests = self.types.iter().map(|ty| ty.digest(&self.digests)).collect();
+        }
+        Arc::new(self)
+    }
+
+    /// A number that differs where the JSON types of a type differ, or those of what it names down to [`DIGEST_DEPTH`]; the
+    /// same in every arena that holds the same types.
+    pub(crate) fn digest(&self, id: TypeId) -> u64 {
+        self.digests.get(id.0 as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -111,7 +111,7 @@ impl Table {
                 arena.define(name, id);
             }
         }
-        let arena = Arc::new(arena);
+        let arena = arena.finished();
         let kinds = self.kinds.iter().map(|row| (row.info(), row.roots(&arena))).collect();
         Schemas::default().with(kinds, Over::Kind)
     }
@@ -151,23 +151,27 @@ impl VersionRow<'_> {
 impl TypeRow<'_> {
     fn compile(&self) -> Type {
         match self {
-            TypeRow::Word("deduced") => Type::Deduced,
-            TypeRow::Word(word) => Type::Scalar(meaning(word)),
+            TypeRow::Word(word) => meaning(word).map_or(Type::Deduced, Type::Scalar),
             TypeRow::Structure(structure) => structure.compile(),
         }
     }
 }
 
-fn meaning(word: &str) -> Meaning {
-    match word {
+/// `None` for what is deduced.
+fn meaning(word: &str) -> Option<Meaning> {
+    Some(match word {
+        "string" => Meaning::String,
+        "integer" => Meaning::Integer,
+        "number" => Meaning::Number,
+        "boolean" => Meaning::Boolean,
         "quantity" => Meaning::Quantity,
         "intOrString" => Meaning::IntOrString,
         "time" => Meaning::Time,
         "microTime" => Meaning::MicroTime,
         "duration" => Meaning::Duration,
         "bytes" => Meaning::Bytes,
-        _ => Meaning::Plain,
-    }
+        _ => return None,
+    })
 }
 
 impl Structure<'_> {
@@ -337,6 +341,9 @@ mod tests {
         assert_eq!(of(&format!("{POD}containers.resources.limits.cpu")), Meaning::Quantity);
         assert_eq!(of("spec.strategy.rollingUpdate.maxSurge"), Meaning::IntOrString);
         assert_eq!(of("metadata.creationTimestamp"), Meaning::Time);
+        assert_eq!(of("metadata.labels.any"), Meaning::String);
+        assert_eq!(of("spec.replicas"), Meaning::Integer);
+        assert_eq!(of("spec.paused"), Meaning::Boolean);
         let lease = schemas.schema("coordination.k8s.io", "v1", "Lease").unwrap();
         assert!(matches!(at(lease, "spec.renewTime").schema.shape(), Shape::Scalar(Meaning::MicroTime)));
         let secret = schemas.schema("", "v1", "Secret").unwrap();

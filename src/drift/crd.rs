@@ -82,7 +82,7 @@ fn roots(spec: &Value) -> Result<Vec<Root>, &'static str> {
             if spec["preserveUnknownFields"] == true { &Value::Null } else { &version["schema"]["openAPIV3Schema"] };
         types.push((name, structural.root(schema)?));
     }
-    let arena = Arc::new(arena);
+    let arena = arena.finished();
     let root = |(name, ty): (&str, _)| Root { version: name.into(), arena: Arc::clone(&arena), ty };
     Ok(types.into_iter().map(root).collect())
 }
@@ -130,6 +130,7 @@ mod tests {
         let schemas = with(&json!({
             "port": {"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}]},
             "size": {"x-kubernetes-int-or-string": true, "pattern": quantity},
+            "share": {"type": "number"}, "count": {"type": "integer"}, "on": {"type": "boolean"},
             "since": {"type": "string", "format": "date-time"},
             "wait": {"type": "string", "format": "duration"},
             "code": {"type": "string", "format": "byte"},
@@ -140,10 +141,11 @@ mod tests {
             other => panic!("{other:?} is no scalar"),
         };
         assert_eq!(of("port"), Meaning::IntOrString);
+        assert_eq!((of("share"), of("count"), of("on")), (Meaning::Number, Meaning::Integer, Meaning::Boolean));
         assert_eq!(of("size"), Meaning::CustomQuantity);
         assert_eq!(of("since"), Meaning::CustomTime);
         assert_eq!(of("wait"), Meaning::Duration);
-        assert_eq!(of("code"), Meaning::Plain, "the server keeps it as it is written");
+        assert_eq!(of("code"), Meaning::String, "the server keeps it as it is written");
     }
 
     #[test]

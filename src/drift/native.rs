@@ -127,7 +127,10 @@ impl<'a> Native<'a> {
             Some("string") if schema.get("format").and_then(Value::as_str) == Some("byte") => {
                 Ok(Type::Scalar(Meaning::Bytes))
             }
-            Some("string" | "integer" | "number" | "boolean") => Ok(Type::Scalar(Meaning::Plain)),
+            Some("string") => Ok(Type::Scalar(Meaning::String)),
+            Some("integer") => Ok(Type::Scalar(Meaning::Integer)),
+            Some("number") => Ok(Type::Scalar(Meaning::Number)),
+            Some("boolean") => Ok(Type::Scalar(Meaning::Boolean)),
             _ => Ok(Type::Deduced),
         }
     }

@@ -34,7 +34,7 @@ impl Schemas {
             let ty = compiler.root(&found, name).map_err(|what| wrong(name, what))?;
             kinds.push((compiler.info(&found, ty), found.version.to_owned(), ty));
         }
-        let arena = Arc::new(compiler.arena);
+        let arena = compiler.arena.finished();
         let root = |version: String, ty| Root { version: version.into(), arena: Arc::clone(&arena), ty };
         let kinds = kinds.into_iter().map(|(info, version, ty)| (info, vec![root(version, ty)])).collect();
         Ok(self.with(kinds, Over::Versions))

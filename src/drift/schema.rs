@@ -4,9 +4,10 @@
 //! Nothing here is asked of a server. What a schema says is in [`shape`](crate::drift::shape).
 
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::drift::arena::{Arena, TypeId};
 use crate::drift::path::FieldPath;
@@ -108,6 +109,12 @@ impl Schemas {
         Some(SchemaRef::new(&root.arena, root.ty))
     }
 
+    /// A number that changes when the JSON types of a kind's fields do, in any of its versions.
+    pub fn types_digest(&self, group: &str, kind: &str) -> u64 {
+        let entry = self.groups.get(group).and_then(|group| group.kinds.get(kind));
+        entry.map_or(0, |entry| digest(&entry.roots))
+    }
+
     pub(crate) fn root(&self, group: &str, version: &str, kind: &str) -> Option<&Root> {
         self.groups.get(group)?.kinds.get(kind)?.roots.iter().find(|root| &*root.version == version)
     }
@@ -154,6 +161,12 @@ impl Entry {
         let served = info.served || self.info.served;
         Self { info: Arc::new(KindInfo { versions, served, ..info }), roots: all }
     }
+}
+
+fn digest(roots: &[Root]) -> u64 {
+    let mut digests: Vec<_> = roots.iter().map(|root| (&root.version, root.arena.digest(root.ty))).collect();
+    digests.sort_unstable();
+    FxBuildHasher.hash_one(digests)
 }
 
 impl fmt::Debug for Schemas {

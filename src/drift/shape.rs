@@ -55,8 +55,14 @@ pub struct ListKey {
 /// When two scalars mean the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Meaning {
-    /// The same JSON value; numbers numerically.
-    Plain,
+    /// A string: the same text.
+    String,
+    /// A whole number: the same, however it is written.
+    Integer,
+    /// Any number: the same, however it is written.
+    Number,
+    /// A boolean.
+    Boolean,
     /// A Kubernetes quantity of a built-in kind: the server writes it anew.
     Quantity,
     /// A number or a string; the two differ (`80` is not `"80"`).

@@ -4,6 +4,7 @@
 //! maps). What no schema names is dropped, unless unknown fields are preserved; values stay as they were written, so that a
 //! zero is a value. It follows no reference.
 
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
 
 use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
@@ -16,7 +17,7 @@ const QUANTITY_PATTERN: &str = "[KMGTPE]i";
 /// Reads structural schemas into an arena.
 pub(crate) struct Structural<'a> {
     arena: &'a mut Arena,
-    scalar: TypeId,
+    scalars: FxHashMap<Meaning, TypeId>,
     metadata: TypeId,
     embedded_metadata: TypeId,
 }
@@ -26,7 +27,6 @@ pub(crate) type Wrong = &'static str;
 
 impl<'a> Structural<'a> {
     pub(crate) fn new(arena: &'a mut Arena) -> Self {
-        let scalar = arena.add(Type::Scalar(Meaning::Plain));
         let builtin = Schemas::builtin();
         let mut metadata = |group, kind, path: &[&str]| {
             let root = builtin.root(group, "v1", kind).expect("the tests read these kinds from the embedded table");
@@ -38,7 +38,7 @@ impl<'a> Structural<'a> {
         };
         let own = metadata("", "ConfigMap", &["metadata"]);
         let embedded_metadata = metadata("apps", "Deployment", &["spec", "template", "metadata"]);
-        Self { arena, scalar, metadata: own, embedded_metadata }
+        Self { arena, scalars: FxHashMap::default(), metadata: own, embedded_metadata }
     }
 
     /// The type of a whole custom resource. `null` for a version without schema: then everything is kept.
@@ -56,6 +56,10 @@ impl<'a> Structural<'a> {
         Ok(self.arena.add(map))
     }
 
+    fn scalar(&mut self, meaning: Meaning) -> TypeId {
+        *self.scalars.entry(meaning).or_insert_with(|| self.arena.add(Type::Scalar(meaning)))
+    }
+
     fn of(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<TypeId, Wrong> {
         if depth > DEPTH_MAX {
             return Err("it is nested too deep");
@@ -66,15 +70,16 @@ impl<'a> Structural<'a> {
         let ty = match schema.get("type").and_then(Value::as_str) {
             Some("object") => self.map(schema, depth, None)?,
             Some("array") => self.list(schema, depth)?,
-            Some("string") => match string_meaning(schema) {
-                Meaning::Plain => return Ok(self.scalar),
-                meaning => Type::Scalar(meaning),
-            },
-            Some("integer" | "number" | "boolean") => return Ok(self.scalar),
-            _ if flag(schema, "x-kubernetes-int-or-string") => Type::Scalar(match string_meaning(schema) {
-                Meaning::CustomQuantity => Meaning::CustomQuantity,
-                _ => Meaning::IntOrString,
-            }),
+            Some("string") => return Ok(self.scalar(string_meaning(schema))),
+            Some("integer") => return Ok(self.scalar(Meaning::Integer)),
+            Some("number") => return Ok(self.scalar(Meaning::Number)),
+            Some("boolean") => return Ok(self.scalar(Meaning::Boolean)),
+            _ if flag(schema, "x-kubernetes-int-or-string") => {
+                return Ok(self.scalar(match string_meaning(schema) {
+                    Meaning::CustomQuantity => Meaning::CustomQuantity,
+                    _ => Meaning::IntOrString,
+                }));
+            }
             _ if schema.contains_key("properties") || schema.contains_key("additionalProperties") => {
                 self.map(schema, depth, None)?
             }
@@ -112,13 +117,10 @@ impl<'a> Structural<'a> {
         Ok(Type::Map(MapType::new(members, atomic, open, any)))
     }
 
-    fn resource_members(&self, metadata: TypeId) -> Vec<(Box<str>, Member)> {
+    fn resource_members(&mut self, metadata: TypeId) -> Vec<(Box<str>, Member)> {
         let metadata = Member { zero: Zero::Written, ..value(metadata) };
-        vec![
-            ("apiVersion".into(), value(self.scalar)),
-            ("kind".into(), value(self.scalar)),
-            ("metadata".into(), metadata),
-        ]
+        let text = self.scalar(Meaning::String);
+        vec![("apiVersion".into(), value(text)), ("kind".into(), value(text)), ("metadata".into(), metadata)]
     }
 
     fn member(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<Member, Wrong> {
@@ -175,7 +177,7 @@ fn string_meaning(schema: &Map<String, Value>) -> Meaning {
         Some("date-time" | "datetime") => Meaning::CustomTime,
         Some("duration") => Meaning::Duration,
         _ if text("pattern").is_some_and(|pattern| pattern.contains(QUANTITY_PATTERN)) => Meaning::CustomQuantity,
-        _ => Meaning::Plain,
+        _ => Meaning::String,
     }
 }
 

@@ -58,14 +58,16 @@ pub(super) fn with_crds<'c>(base: &Schemas, crds: impl Iterator<Item = &'c Arc<D
     (schemas, faults)
 }
 
-/// A number that changes when a file could read differently: when kinds come, go, or move into or out of namespaces.
+/// A number that changes when a file could read differently: when kinds come, go, move into or out of namespaces, or when a
+/// field's JSON type changes.
 ///
-/// Reading needs no more of a schema than this, so a change within a kind's fields costs no new reading.
+/// Reading needs no more of a schema than this, so any other change within a kind's fields costs no new reading.
 pub(super) fn fingerprint(schemas: &Schemas) -> u64 {
     let mut sum = 0_u64;
     for info in schemas.kinds() {
         let mut hasher = FxHasher::default();
         (&info.group, &info.kind, info.namespaced).hash(&mut hasher);
+        schemas.types_digest(&info.group, &info.kind).hash(&mut hasher);
         info.versions.iter().for_each(|version| version.version.hash(&mut hasher));
         sum = sum.wrapping_add(hasher.finish());
     }

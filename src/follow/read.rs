@@ -252,7 +252,9 @@ fn check_count(standing: &Standing, files: &[(Arc<str>, Option<Arc<Reading>>)]) 
         return Err(vec![unplaced(format!("{count} objects are declared, more than the {most} that one source may"))]);
     }
     if count == 0 && standing.count > 0 {
-        return Err(vec![unplaced("nothing is declared any more where there were objects".to_owned())]);
+        let silent = unplaced("nothing is declared any more where there were objects".to_owned());
+        let readings = files.iter().filter_map(|(_, new)| new.as_ref());
+        return Err(shown(readings.flat_map(|new| new.faults.iter().cloned()).chain([silent]).collect()));
     }
     Ok(())
 }

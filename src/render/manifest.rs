@@ -1,7 +1,7 @@
 //! What does one manifest declare? An object, nothing, or a fault with its line.
 //!
-//! A document without `apiVersion` and `kind` is no manifest. Looks at the kind, the names and the metadata; what the rest
-//! means is the schema's business.
+//! A document without `apiVersion` and `kind` is no manifest. Looks at the kind, the names and the metadata, and at the JSON types
+//! of the rest; what that means is the schema's business.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::drift::declared::{Declared, Lines, ObjectKey};
 use crate::drift::schema::{KindInfo, VersionInfo};
 use crate::gate::basis::{Fault, Scope};
 use crate::render::Context;
+use crate::render::typing::{self, Mistyped};
 use crate::yaml::{Member, Node, Value};
 
 /// What became of a manifest.
@@ -17,8 +18,8 @@ pub(super) enum Reading {
     Declares(Box<Declared>),
     /// It is no manifest, or of a kind that is never declared state: hooks, `generateName`, Kustomize's own files.
     DeclaresNothing,
-    /// It cannot be used.
-    Fault(Fault),
+    /// It cannot be used, for each of these.
+    Faults(Vec<Fault>),
     /// It cannot be used as long as nobody knows its kind in this group and version.
     Unknown(Fault, (String, String)),
 }
@@ -47,6 +48,8 @@ type Wrong = (u32, String);
 /// Why a manifest declares nothing that counts.
 enum Refusal {
     Wrong(Wrong),
+    /// The API server can never accept these values.
+    Never(Vec<Wrong>),
     Unknown(Wrong, (String, String)),
 }
 
@@ -62,7 +65,8 @@ pub(super) fn read(node: Node, file: &Arc<str>, context: Context<'_>) -> Reading
     match declare(node, file, context) {
         Ok(Some(declared)) => Reading::Declares(Box::new(declared)),
         Ok(None) => Reading::DeclaresNothing,
-        Err(Refusal::Wrong(wrong)) => Reading::Fault(fault(wrong)),
+        Err(Refusal::Wrong(wrong)) => Reading::Faults(vec![fault(wrong)]),
+        Err(Refusal::Never(wrongs)) => Reading::Faults(wrongs.into_iter().map(fault).collect()),
         Err(Refusal::Unknown(wrong, group_version)) => Reading::Unknown(fault(wrong), group_version),
     }
 }
@@ -92,8 +96,17 @@ fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Opti
     let name = object_name(metadata)?.to_owned();
     let namespace = place(metadata, &kind, &name, info, context)?;
     strip(&mut node, info, served);
+    let key = ObjectKey::new(&group, &kind, &namespace, &name);
+    let schema = context.schemas.schema(&group, &version, &kind);
+    let mistyped = schema.map(|schema| typing::mistyped(&node, schema)).unwrap_or_default();
+    if !mistyped.is_empty() {
+        let never = |Mistyped { line, what }| {
+            (line, format!("{what}; the API server never accepts that, so {key} is not declared"))
+        };
+        return Err(Refusal::Never(mistyped.into_iter().map(never).collect()));
+    }
     Ok(Some(Declared {
-        key: ObjectKey::new(&group, &kind, &namespace, &name),
+        key,
         version: version.into(),
         json: node.to_json().into_bytes().into(),
         lines: Lines::pack(node.lines()),

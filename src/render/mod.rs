@@ -3,6 +3,7 @@
 //! Pure so far: plain YAML and JSON. Files that are no manifests are passed over. Never decides between two files.
 
 mod manifest;
+mod typing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,8 +80,8 @@ pub fn file(path: &str, content: &[u8], with: Context<'_>) -> Result<Rendered, F
         let declared = match manifest::read(node, &name, with) {
             Reading::Declares(declared) => *declared,
             Reading::DeclaresNothing => continue,
-            Reading::Fault(fault) => {
-                rendered.faults.push(fault);
+            Reading::Faults(faults) => {
+                rendered.faults.extend(faults);
                 continue;
             }
             Reading::Unknown(fault, group_version) => {

@@ -113,7 +113,7 @@ fn keyed(keys: &[ListKey], item: SchemaRef<'_>, choices: &mut Choices<'_>, depth
 
 fn scalar(meaning: Meaning, choices: &mut Choices<'_>) -> Value {
     match meaning {
-        Meaning::Plain => choices.of(&[
+        Meaning::String | Meaning::Integer | Meaning::Number | Meaning::Boolean => choices.of(&[
             json!("a"),
             json!("b"),
             json!(""),
@@ -151,7 +151,7 @@ fn deduced(choices: &mut Choices<'_>, depth: usize) -> Value {
             .collect::<Map<_, _>>()
             .into(),
         1 => (0..inner).map(|_| deduced(choices, depth + 1)).collect(),
-        _ => scalar(Meaning::Plain, choices),
+        _ => scalar(Meaning::String, choices),
     }
 }
 

@@ -21,6 +21,7 @@ mod git_https;
 mod hostile;
 mod kinds;
 mod laws;
+mod mistyped;
 mod modes;
 mod outage;
 mod records;

@@ -233,16 +233,33 @@ pub(crate) fn schemas() -> &'static Schemas {
     &SERVER.schemas
 }
 
+/// What the server says to an object that it does not have: to its creation and to its forced apply, as dry-runs.
+pub(crate) fn asked(object: &Value) -> [Result<Value, Refusal>; 2] {
+    let collection = SERVER.collection(object);
+    let created = format!("{collection}?dryRun=All&fieldManager=judge&fieldValidation=Ignore");
+    let name = object["metadata"]["name"].as_str().unwrap();
+    let applied = format!("{collection}/{name}?dryRun=All&force=true&fieldManager=judge&fieldValidation=Ignore");
+    [
+        SERVER.send("POST", &created, "application/json", object),
+        SERVER.send("PATCH", &applied, "application/apply-patch+yaml", object),
+    ]
+}
+
 /// One YAML document as JSON.
 pub(crate) fn read(text: &str) -> Value {
     serde_json::from_str(&yaml::documents(text).unwrap()[0].to_json()).unwrap()
 }
 
-/// What Git declares by a manifest.
-pub(crate) fn rendered(manifest: &Value) -> Declared {
+/// What a file declares, and what is wrong with it.
+pub(crate) fn file(text: &str) -> render::Rendered {
     let scope = support::everywhere();
     let with = render::Context { schemas: &SERVER.schemas, scope: &scope, default_namespace: Some(&SERVER.namespace) };
-    let mut rendered = render::file("row.json", manifest.to_string().as_bytes(), with).unwrap();
+    render::file("row.yaml", text.as_bytes(), with).unwrap()
+}
+
+/// What Git declares by a manifest.
+pub(crate) fn rendered(manifest: &Value) -> Declared {
+    let mut rendered = file(&manifest.to_string());
     assert!(rendered.faults.is_empty(), "{:?}", rendered.faults);
     Declared::clone(&rendered.objects.remove(0))
 }

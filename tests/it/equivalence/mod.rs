@@ -6,7 +6,7 @@
 
 mod builtin;
 mod custom;
-mod judge;
+pub(crate) mod judge;
 mod marks;
 mod metadata;
 mod secrets;

@@ -73,9 +73,9 @@ func (w *walk) of(s *schema, goType reflect.Type, path, mapType string) int {
 		if s.Format == "byte" {
 			return w.table.add(`"bytes"`)
 		}
-		return w.table.add(`"plain"`)
+		return w.table.add(`"string"`)
 	case "integer", "number", "boolean":
-		return w.table.add(`"plain"`)
+		return w.table.add(`"` + s.Type + `"`)
 	default:
 		return deduced
 	}
