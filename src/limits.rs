@@ -313,6 +313,9 @@ pub const FORM_STATE_AGE_MAX: Duration = Duration::from_secs(1);
 /// Forms that are learnt at once: each takes two dry-runs.
 pub const FORMS_AT_ONCE: usize = 8;
 
+/// Forms that are still to be learnt for nobody who waits; beyond it the next write asks again.
+pub const FORM_QUEUE: usize = 256;
+
 /// Forms that are kept, and their bytes together: enough for the objects that are written to again and again.
 pub const FORMS_KEPT: usize = 4_096;
 /// See [`FORMS_KEPT`].

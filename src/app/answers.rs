@@ -7,7 +7,6 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-use crate::audit::Clock;
 use crate::cluster::form::Forms;
 use crate::cluster::namespace::Namespaces;
 use crate::drift::form::Form;
@@ -15,7 +14,6 @@ use crate::follow::{Follow, Refreshed};
 use crate::gate::facts::{FormOf, Question};
 use crate::limits;
 use crate::serve::answers::{Answer, Answers};
-use crate::store::Store;
 
 /// The world, as far as it can be asked.
 pub(super) struct World {
@@ -25,8 +23,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(follow: Follow, client: Option<kube::Client>, store: &Arc<Store>, clock: &Clock) -> Self {
-        let forms = client.clone().map(|client| Forms::open(client, Arc::clone(store), Arc::clone(clock)));
+    pub(super) fn new(follow: Follow, client: Option<kube::Client>, forms: Option<Forms>) -> Self {
         Self { follow, namespaces: client.map(Namespaces::new), forms }
     }
 
@@ -58,14 +55,22 @@ impl World {
     }
 
     async fn form(&self, of: &FormOf) -> Option<Arc<Form>> {
+        let resource = self.resource(of)?;
+        self.forms.as_ref()?.form(of, &resource).await
+    }
+
+    fn resource(&self, of: &FormOf) -> Option<String> {
         let basis = Arc::clone(&self.follow.basis().borrow());
-        let info = basis.schemas.kind(of.object.group(), of.object.kind())?;
-        self.forms.as_ref()?.form(of, &info.resource).await
+        basis.schemas.kind(of.object.group(), of.object.kind()).map(|info| info.resource.clone())
     }
 }
 
 impl Answers for World {
     fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
         World::answer(self, question).boxed()
+    }
+
+    fn at_hand(&self, of: &FormOf) -> Option<Arc<Form>> {
+        self.forms.as_ref()?.at_hand(of, &self.resource(of)?)
     }
 }

@@ -30,6 +30,7 @@ use crate::audit::journal::Journal;
 use crate::audit::metrics::{Metrics, Tampered};
 use crate::audit::sinks::Audit;
 use crate::cluster::client;
+use crate::cluster::form::Forms;
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
 use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
@@ -169,7 +170,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         spawn(&mut tasks, "events", events.run(ends.all()));
     }
 
-    let world = Arc::new(World::new(follow.clone(), client.clone(), &store, &clock));
+    let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
     let admission = Admission::new(follow.basis(), world, audit.recorder, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
     let config = tls::server_config(Arc::clone(&shown.certificates)).context("cannot set up TLS")?;
@@ -198,6 +199,22 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ends.all.send_replace(true);
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+/// Who answers what `decide` asks.
+fn world(
+    tasks: &mut Tasks,
+    ends: &Ends,
+    follow: &Follow,
+    client: Option<&kube::Client>,
+    (store, clock): (&Arc<Store>, &Clock),
+) -> Arc<World> {
+    let forms = client.map(|client| Forms::open(client.clone(), Arc::clone(store), Arc::clone(clock)));
+    let forms = forms.map(|(forms, errands)| {
+        spawn(tasks, "forms", errands.run(ends.all()));
+        forms
+    });
+    Arc::new(World::new(follow.clone(), client.cloned(), forms))
 }
 
 fn load(config: &[PathBuf]) -> anyhow::Result<Arc<config::Settings>> {

@@ -5,6 +5,7 @@
 //! the others wait for it with him. Who stops waiting loses nothing, the next one finds it. It decides nothing.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
@@ -38,7 +40,19 @@ const OF_ONE_REQUEST: [&str; 6] =
 
 /// Learns forms, and keeps them.
 #[derive(Clone)]
-pub struct Forms(Arc<Shelf>);
+pub struct Forms {
+    shelf: Arc<Shelf>,
+    errands: mpsc::Sender<Errand>,
+}
+
+/// Learns what nobody waits for.
+pub struct Errands {
+    forms: Forms,
+    errands: mpsc::Receiver<Errand>,
+}
+
+/// A form to be learnt, and the resource of its object.
+type Errand = (FormOf, String);
 
 struct Shelf {
     client: Client,
@@ -76,7 +90,7 @@ enum Refused {
 
 impl Forms {
     /// Asks through this client; what the state folder holds is known from the start. Blocks.
-    pub fn open(client: Client, store: Arc<Store>, clock: Clock) -> Self {
+    pub fn open(client: Client, store: Arc<Store>, clock: Clock) -> (Self, Errands) {
         let now = clock();
         let is_young = |record: &FormRecord| is_within(limits::FORM_AGE_MAX, record.learnt, now);
         let kept = store.load_forms(is_young).into_iter().map(|(id, record)| {
@@ -86,13 +100,16 @@ impl Forms {
         let kept = Mutex::new(kept.collect());
         let writer = Writer::new(client.clone());
         let (learning, surroundings) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self(Arc::new(Shelf { client, writer, store, clock, kept, learning, surroundings }))
+        let shelf = Arc::new(Shelf { client, writer, store, clock, kept, learning, surroundings });
+        let (sender, errands) = mpsc::channel(limits::FORM_QUEUE);
+        let forms = Self { shelf, errands: sender };
+        (forms.clone(), Errands { forms, errands })
     }
 
     /// The form of a declaration of an object of this resource; `None` where the server gives none, or has no time.
     pub async fn form(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {
         let asked = Asked::new(of, resource)?;
-        let surroundings = match self.0.surroundings().await {
+        let surroundings = match self.shelf.surroundings().await {
             Ok(surroundings) => surroundings,
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, hint = error.hint(), "Cannot tell which forms hold");
@@ -100,10 +117,34 @@ impl Forms {
             }
         };
         let epoch = surroundings.epoch(&asked.version);
-        if let Some(known) = self.0.known(&asked.id, &epoch) {
+        if let Some(known) = self.shelf.known(&asked.id, Some(&epoch)) {
             return known;
         }
-        self.0.learning(asked, epoch)?.await
+        self.shelf.learning(asked, epoch)?.await
+    }
+
+    /// The form as it was learnt last, if it is still young; behind it, it is learnt anew where something changed. Never waits:
+    /// for writes that are let in anyway.
+    pub fn at_hand(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {
+        // Where the queue is full, the next write asks again.
+        let _full = self.errands.try_send((of.clone(), resource.to_owned()));
+        self.shelf.known(&Asked::new(of, resource)?.id, None)?
+    }
+}
+
+impl Errands {
+    /// Runs until `shutdown` resolves.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let learn = async {
+            while let Some((of, resource)) = self.errands.recv().await {
+                // It is kept; nobody waits for it.
+                let _kept = self.forms.form(&of, &resource).await;
+            }
+        };
+        tokio::select! {
+            () = learn => {}
+            () = shutdown => {}
+        }
     }
 }
 
@@ -122,9 +163,9 @@ impl Shelf {
     }
 
     #[expect(clippy::option_option, reason = "that there is no form may be known, too")]
-    fn known(&self, id: &str, epoch: &str) -> Option<Option<Arc<Form>>> {
+    fn known(&self, id: &str, epoch: Option<&str>) -> Option<Option<Arc<Form>>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.get(id).filter(|known| known.epoch == epoch)?;
+        let known = kept.get(id).filter(|known| epoch.is_none_or(|epoch| known.epoch == epoch))?;
         let age = if known.form.is_some() { limits::FORM_AGE_MAX } else { limits::FORM_REFUSED_AGE_MAX };
         is_within(age, known.learnt, (self.clock)()).then(|| known.form.clone())
     }

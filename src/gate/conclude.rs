@@ -56,7 +56,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         questions.extend(ruled.questions);
         questions
     };
-    Outcome { verdict, questions }
+    Outcome { verdict, questions, asides: ruled.asides }
 }
 
 /// Puts the verdict in words.

@@ -34,6 +34,8 @@ pub struct Ruled {
     pub counted: usize,
     /// What could let the write in after all.
     pub questions: Vec<Question>,
+    /// What would tell more, though nobody waits for it.
+    pub asides: Vec<FormOf>,
 }
 
 /// What a ruling above Allow rests on.
@@ -131,6 +133,7 @@ impl Ruled {
             changes: Vec::new(),
             counted: 0,
             questions: Vec::new(),
+            asides: Vec::new(),
         }
     }
 
@@ -157,8 +160,8 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     }
     let charges = Charges::of(case, &sanction, &finding);
     if charges.all().is_empty() {
-        let questions = asked_of_the_server(case, &sanction, &charges);
-        return Ruled { questions, ..of_agreement(case, &sanction, finding) };
+        let (questions, asides) = forms_asked(case, &sanction, &charges, &finding);
+        return Ruled { questions, asides, ..of_agreement(case, &sanction, finding) };
     }
     if charges.owners.is_empty()
         && case.writer.role == WriterRole::Deployer
@@ -168,7 +171,7 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     }
 
     let (ruling, ground, reason) = charges.strictest(&sanction);
-    let mut questions = asked_of_the_server(case, &sanction, &charges);
+    let (mut questions, asides) = forms_asked(case, &sanction, &charges, &finding);
     let finalizers = FieldPath::of(["metadata", "finalizers"]);
     if charges.all().iter().any(|change| finalizers.covers(&change.path) && change.written.is_none()) {
         questions.extend(namespace_question(case));
@@ -176,7 +179,7 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     let counted = charges.all().len();
     let rest = charges.rest.iter().copied();
     let all = charges.all().into_iter().chain(rest).cloned().collect();
-    Ruled { changes: all, counted, questions, ..Ruled::under(&sanction, ruling, reason, ground) }
+    Ruled { changes: all, counted, questions, asides, ..Ruled::under(&sanction, ruling, reason, ground) }
 }
 
 /// What a change of a declared object is charged with.
@@ -243,37 +246,44 @@ fn minds_undeclared(case: &Case<'_>, sanction: &Sanction<'_>) -> bool {
 }
 
 /// What does the server make of the declaration? Asked before fields are refused, or would be if they were known; and of what a
-/// person creates where additions matter, since only beside the server form they show. For a deployer that may be at an earlier
-/// revision: of the latest of those, too.
-fn asked_of_the_server(case: &Case<'_>, sanction: &Sanction<'_>, charges: &Charges<'_>) -> Vec<Question> {
+/// person creates where additions matter, since only beside the server form they show. What is let in anyway asks aside.
+fn forms_asked(
+    case: &Case<'_>,
+    sanction: &Sanction<'_>,
+    charges: &Charges<'_>,
+    finding: &Finding,
+) -> (Vec<Question>, Vec<FormOf>) {
     let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling == Ruling::Deny;
     let is_new = matches!(case.write.change, write::Change::Create { .. });
-    let asks = refused(&charges.drift, sanction.drift)
+    let waits = refused(&charges.drift, sanction.drift)
         || refused(&charges.undeclared, sanction.undeclared_fields)
         || (is_new && minds_undeclared(case, sanction));
-    let (Some(entry), Some(source)) = (case.entry, case.source) else { return Vec::new() };
-    if !asks || sanction.mode == Mode::Observe {
-        return Vec::new();
+    let differs = !charges.drift.is_empty() || is_told_of_preexisting(case, finding);
+    let told = (sanction.drift > Ruling::Allow && differs) || !charges.undeclared.is_empty();
+    match (waits, sanction.mode) {
+        (true, Mode::Enforce) => (open_forms(case).into_iter().map(Question::Form).collect(), Vec::new()),
+        (true, Mode::Observe) => (Vec::new(), open_forms(case)),
+        (false, _) if told => (Vec::new(), open_forms(case)),
+        (false, _) => (Vec::new(), Vec::new()),
     }
+}
+
+/// Of which declarations the server form is not asked yet: what Git says, and for a deployer, that may be behind, what it said
+/// last.
+fn open_forms(case: &Case<'_>) -> Vec<FormOf> {
+    let (Some(entry), Some(source)) = (case.entry, case.source) else { return Vec::new() };
     let earlier = if case.writer.role == WriterRole::Deployer { FORMS_BEHIND_MAX } else { 0 };
     let manifests = entry.declarations(case.now, source.max_lag).take(1 + earlier);
     let open = manifests.filter(|manifest| !case.facts.forms.contains_key(&**manifest));
-    let object = &case.aim.key;
-    open.map(|manifest| Question::Form(FormOf { object: object.clone(), manifest: (*manifest).into() })).collect()
+    open.map(|manifest| FormOf { object: case.aim.key.clone(), manifest: (*manifest).into() }).collect()
 }
 
 /// Rules on a write that drifts from nothing; what it leaves out of place it is told of.
 fn of_agreement(case: &Case<'_>, sanction: &Sanction<'_>, finding: Finding) -> Ruled {
-    let is_preexisting = |change: &Change| change.class == Class::Preexisting && !case.is_delegated(&change.path);
-    let heard = match case.writer.role {
-        WriterRole::Person | WriterRole::Service | WriterRole::Deployer => true,
-        // Nobody reads what a controller is warned of, and it writes to such an object again and again.
-        WriterRole::Controller | WriterRole::Landfast => false,
-    };
-    if heard && finding.changes.iter().any(is_preexisting) {
+    if is_told_of_preexisting(case, &finding) {
         let ruling = sanction.drift.min(Ruling::Warn);
         let ruled = Ruled::under(sanction, ruling, "already differed from Git", Ground::Preexisting);
-        return ruled.about(is_preexisting, finding.changes);
+        return ruled.about(|change| is_preexisting(case, change), finding.changes);
     }
     let restores = finding.changes.iter().any(|change| change.class == Class::Restores);
     let moves = finding.changes.iter().any(Change::is_drift);
@@ -283,6 +293,21 @@ fn of_agreement(case: &Case<'_>, sanction: &Sanction<'_>, finding: Finding) -> R
         (false, false) => "agrees with Git",
     };
     Ruled::under(sanction, Ruling::Allow, reason, Ground::None).about(|_| false, finding.changes)
+}
+
+/// Whether a field differed before that nobody is let move.
+fn is_preexisting(case: &Case<'_>, change: &Change) -> bool {
+    change.class == Class::Preexisting && !case.is_delegated(&change.path)
+}
+
+/// Whether the writer is to hear of fields that differed before.
+fn is_told_of_preexisting(case: &Case<'_>, finding: &Finding) -> bool {
+    let heard = match case.writer.role {
+        WriterRole::Person | WriterRole::Service | WriterRole::Deployer => true,
+        // Nobody reads what a controller is warned of, and it writes to such an object again and again.
+        WriterRole::Controller | WriterRole::Landfast => false,
+    };
+    heard && finding.changes.iter().any(|change| is_preexisting(case, change))
 }
 
 /// Rules on a delete of an object that is declared, or that holds declared ones.

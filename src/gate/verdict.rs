@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
-use crate::gate::facts::Question;
+use crate::gate::facts::{FormOf, Question};
 use crate::gate::write::User;
 
 /// What we do with a write, the mildest first.
@@ -202,4 +202,6 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What could still change it; empty for nearly every write.
     pub questions: Vec<Question>,
+    /// Server forms that would tell more of a write that is let in anyway: taken where they are at hand, never waited for.
+    pub asides: Vec<FormOf>,
 }

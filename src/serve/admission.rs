@@ -26,7 +26,7 @@ use crate::gate::facts::{Facts, Question};
 use crate::gate::verdict::{Outcome, Ruling};
 use crate::gate::write::{Change, ReviewError, Write};
 use crate::limits;
-use crate::serve::answers::{Answers, ask, can_be_answered};
+use crate::serve::answers::{Answers, ask, can_be_answered, take_at_hand};
 use crate::serve::body::{self, Held, Review};
 use crate::serve::reply::{Reply, Undecided};
 
@@ -106,6 +106,9 @@ impl Admission {
             let open = |question: &&Question| can_be_answered(question) && !asked.contains(question);
             let new: Vec<Question> = ruled.outcome.questions.iter().filter(open).cloned().collect();
             if new.is_empty() || Instant::now() >= until {
+                if take_at_hand(self.answers.as_ref(), &ruled.outcome.asides, &mut facts) {
+                    continue;
+                }
                 return Ok(ruled);
             }
             ask(self.answers.as_ref(), &new, &mut facts, until, &self.metrics).await;

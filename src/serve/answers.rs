@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::audit::metrics::{Asked, Metrics};
 use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
-use crate::gate::facts::{Facts, Question};
+use crate::gate::facts::{Facts, FormOf, Question};
 use crate::limits;
 
 /// What was answered to one question.
@@ -33,6 +33,11 @@ pub enum Answer {
 pub trait Answers: Send + Sync {
     /// Answers one question. May be dropped unfinished when its time is over; a fetch then goes on for those who ask next.
     fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer>;
+
+    /// A server form, if it is at hand; else it may be learnt for whoever asks next. Never waits.
+    fn at_hand(&self, _: &FormOf) -> Option<Arc<Form>> {
+        None
+    }
 }
 
 /// Nobody to ask: every question meets silence.
@@ -64,6 +69,14 @@ pub(crate) async fn ask(
         metrics.questions.get_or_create(&Asked { question: name(question), outcome }).inc();
         take(facts, question, answer);
     }
+}
+
+/// Adds the forms that are at hand to the facts; whether there is any.
+pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut Facts) -> bool {
+    let before = facts.forms.len();
+    let found = asides.iter().filter_map(|of| Some((Arc::clone(&of.manifest), Some(answers.at_hand(of)?))));
+    facts.forms.extend(found);
+    facts.forms.len() > before
 }
 
 /// Whether [`Facts`] can hold the answer; nobody is asked in vain.

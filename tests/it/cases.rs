@@ -260,6 +260,9 @@ fn told(outcome: &Outcome) -> String {
     for question in &outcome.questions {
         let _ = write!(told, "\nquestion: {question:?}");
     }
+    for aside in &outcome.asides {
+        let _ = write!(told, "\naside: Form({aside:?})");
+    }
     for warning in &verdict.warnings {
         let _ = write!(told, "\nwarning: {warning}");
     }

@@ -194,12 +194,29 @@ fn what_another_webhook_makes_of_git_is_no_drift_and_what_people_make_of_it_is()
         let forced = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         for (user, verb) in [(User::Alice, &forced[..]), (User::Bob, &["replace", "-f", "-"]), (User::ArgoCd, &forced)]
         {
-            case.feed(user, verb, DEPLOYMENT).succeeds();
+            let written = case.feed(user, verb, DEPLOYMENT).succeeds();
+            assert_eq!(written.stderr, "", "the image differed from Git before, and is none of this write's");
         }
         let without = r#"[{"op":"remove","path":"/spec/template/spec/containers/1"}]"#;
         case.kubectl(User::Alice, &["patch", "deployment", "web", "--type=json", "-p", without]).succeeds();
         assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].name"), "web mesh");
     }
+}
+
+#[test]
+fn of_what_another_webhook_made_before_only_the_first_write_is_warned() {
+    let case = Case::new("deny");
+    let _foreign = Foreign::register("another", Habit::Mirrors, &case.namespace);
+    case.feed(User::Alice, &["create", "-f", "-"], DEPLOYMENT).succeeds();
+    case.declare("object.yaml", DEPLOYMENT);
+    let annotate = |note: usize| {
+        let note = format!("example.com/note={note}");
+        case.kubectl(User::Alice, &["annotate", "--overwrite", "deployment", "web", &note]).succeeds().stderr
+    };
+    let first = annotate(0);
+    assert!(first.contains("differed from Git already"), "{first}");
+    let mut notes = 1..;
+    eventually("the form to be learnt behind the write", || annotate(notes.next()?).is_empty().then_some(()));
 }
 
 #[test]
@@ -270,7 +287,8 @@ impl Learner {
         // What the last one still writes holds the folder.
         let store = tokio::task::spawn_blocking(move || eventually("the state folder", || Store::open(&path).ok()));
         let client = control_plane().client(User::Landfast).await;
-        self.forms = Some(Forms::open(client, Arc::new(store.await.unwrap()), clock));
+        let (forms, _) = Forms::open(client, Arc::new(store.await.unwrap()), clock);
+        self.forms = Some(forms);
     }
 
     async fn form(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {

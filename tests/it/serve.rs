@@ -9,8 +9,9 @@ use axum::http::{Method, Request, StatusCode};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, stream};
 use http_body_util::BodyExt as _;
+use landfast::drift::form::Form;
 use landfast::gate::basis::Basis;
-use landfast::gate::facts::Question;
+use landfast::gate::facts::{FormOf, Question};
 use landfast::serve::admission::router;
 use landfast::serve::answers::{Answer, Answers, Nobody};
 use serde_json::{Value, json};
@@ -214,6 +215,35 @@ async fn what_was_merged_a_moment_ago_goes_in() {
     let router = router(Arc::clone(&serving.admission));
     let answer = post(&router, GUARD, review("a", "5").to_string()).await;
     assert_eq!(answer, json!({ "uid": "a", "allowed": true }));
+}
+
+/// Has this server form at hand, and nothing else.
+struct AtHand(Form);
+
+impl Answers for AtHand {
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
+        panic!("asked {question:?} about a write that is let in")
+    }
+
+    fn at_hand(&self, _: &FormOf) -> Option<Arc<Form>> {
+        Some(Arc::new(self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_let_in_takes_what_is_at_hand_and_waits_for_nobody() {
+    let preexisting = || {
+        let mut review = review("a", "mirrored");
+        review["request"]["oldObject"]["data"]["replicas"] = json!("mirrored");
+        review["request"]["object"]["metadata"]["labels"] = json!({ "more": "yes" });
+        review.to_string()
+    };
+    for (made, warns) in [("mirrored", false), ("3", true)] {
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "data": { "replicas": made } }).to_string();
+        let serving = Serving::new(Arc::new(AtHand(Form::made(&object, &object))));
+        let answer = post(&router(Arc::clone(&serving.admission)), GUARD, preexisting()).await;
+        assert_eq!((&answer["allowed"], answer["warnings"].is_array()), (&json!(true), warns), "{answer}");
+    }
 }
 
 /// Never answers.
