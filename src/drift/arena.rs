@@ -61,6 +61,8 @@ pub(crate) enum MemberDefault {
     None,
     Value(Box<str>),
     Depends,
+    /// What stood there before: no update changes it.
+    Kept,
 }
 
 impl Member {

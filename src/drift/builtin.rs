@@ -5,8 +5,8 @@
 //!
 //! A type is a word (a scalar, or `deduced`), a list (`list` or `set`: the item's type; `keys`: each key with the schema's
 //! default) or an object (`of`: the OpenAPI definition; `members`; `any`: what a member is that is not named; `atomic`). A
-//! member is its type's number, its [`Zero`] (`a`bsent, `v`alue, `w`ritten) and its default: nothing, `"is"` and the value, or
-//! `"depends"`.
+//! member is its type's number, its [`Zero`] (`a`bsent, `v`alue, `w`ritten) and its default: nothing, `"is"` and the value,
+//! `"depends"`, or `"kept"`.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -94,6 +94,7 @@ enum DefaultRow<'t> {
     None,
     Is(&'t str),
     Depends,
+    Kept,
 }
 
 struct KeyRow<'t> {
@@ -200,6 +201,7 @@ impl MemberRow<'_> {
             DefaultRow::None => MemberDefault::None,
             DefaultRow::Is(json) => MemberDefault::Value(json.into()),
             DefaultRow::Depends => MemberDefault::Depends,
+            DefaultRow::Kept => MemberDefault::Kept,
         };
         Member { ty: TypeId(self.ty), zero: self.zero, default, nullable: false }
     }
@@ -277,6 +279,7 @@ impl<'de: 't, 't> Deserialize<'de> for MemberRow<'t> {
                 let default = match seq.next_element::<&str>()? {
                     None => DefaultRow::None,
                     Some("is") => DefaultRow::Is(seq.next_element::<&RawValue>()?.ok_or_else(missing)?.get()),
+                    Some("kept") => DefaultRow::Kept,
                     Some(_) => DefaultRow::Depends,
                 };
                 Ok(MemberRow { ty, zero, default })
@@ -401,6 +404,7 @@ mod tests {
                 Default::None => "none".to_owned(),
                 Default::Value(json) => json.to_owned(),
                 Default::Depends => "depends".to_owned(),
+                Default::Kept => "kept".to_owned(),
             }
         };
         assert_eq!(of("apps", "Deployment", "spec.replicas"), "1");

@@ -3,15 +3,18 @@
 //! Total: any two documents get an answer. Recursion is bounded by the documents' own depth bound. Only declared fields are
 //! looked at; what a write does beside them is [`undeclared`](crate::drift::undeclared)'s.
 
+use crate::drift::coupled::coupled;
 use crate::drift::document::{At, Document, Value};
 use crate::drift::items::{Identity, Match, aligned, matches, segment};
 use crate::drift::path::{FieldPath, Segment};
-use crate::drift::schema::{Default, SchemaRef, Schemas};
+use crate::drift::schema::{Default, Zero};
 use crate::drift::secret::{Folded, is_secret};
-use crate::drift::slot::{Fields, Form, Slot, Type};
+use crate::drift::slot::{Fields, Form, Slot};
+use crate::drift::typing::is_server_owned;
 use crate::drift::value::{Answer, Members, equal};
 use crate::drift::whole::same;
 
+pub use crate::drift::typing::{Status, Typing};
 pub use crate::drift::undeclared::{Undeclared, undeclared};
 
 /// How a declared path of an object disagrees with its declaration.
@@ -41,90 +44,6 @@ pub struct Difference {
     pub live: Option<String>,
     /// The node of the declaration's document that says so, for its line.
     pub node: usize,
-}
-
-/// What must be known of a kind to compare its objects.
-#[derive(Debug, Clone, Copy)]
-pub struct Typing<'s> {
-    /// How its parts merge; `None` where nothing types it: then it is deduced as structured-merge-diff deduces it.
-    pub schema: Option<SchemaRef<'s>>,
-    /// How any object's metadata merges; needed only where nothing types the kind.
-    pub metadata: Option<SchemaRef<'s>>,
-    /// What becomes of `status`.
-    pub status: Status,
-}
-
-/// What becomes of a kind's `status`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    /// It is a subresource: writes to the main resource leave it alone, and it is not compared.
-    Apart,
-    /// It is a field like any other.
-    Field,
-}
-
-impl<'s> Typing<'s> {
-    /// What these schemas know of a version of a kind. Where they know nothing, `status` is not compared.
-    pub fn of(schemas: &'s Schemas, group: &str, version: &str, kind: &str) -> Self {
-        let info = schemas.kind(group, kind);
-        let own = info.and_then(|info| info.versions.iter().find(|known| known.version == version));
-        let status = if own.is_some_and(|own| !own.status) { Status::Field } else { Status::Apart };
-        let typed = schemas.schema("", "v1", "ConfigMap").map(|schema| Slot::of(Type::Schema(schema)).form());
-        let metadata = match typed {
-            Some(Form::Map(fields)) => fields.slot("metadata"),
-            Some(Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) | Form::Deduced) | None => None,
-        };
-        let metadata = metadata.and_then(|slot| match slot.kind {
-            Type::Schema(schema) => Some(schema),
-            Type::Deduced | Type::Finalizers | Type::Metadata => None,
-        });
-        Self { schema: schemas.schema(group, version, kind), metadata, status }
-    }
-
-    /// Nothing is known of the kind.
-    pub fn deduced() -> Self {
-        Self { schema: None, metadata: None, status: Status::Apart }
-    }
-
-    /// The members of the whole object.
-    pub(crate) fn root(self) -> Fields<'s> {
-        let form = self.schema.map(|schema| Slot::of(Type::Schema(schema)).form());
-        match form {
-            Some(Form::Map(fields) | Form::WholeMap(fields)) => fields,
-            Some(Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::Deduced) | None => Fields::Deduced,
-        }
-    }
-
-    /// The place of a member of the whole object; `None` where it is never compared, or no schema knows it.
-    pub(crate) fn member(self, name: &str) -> Option<Slot<'s>> {
-        match (name, self.status) {
-            ("apiVersion" | "kind", _) | ("status", Status::Apart) => None,
-            ("metadata", _) => Some(self.metadata_slot()),
-            (_, Status::Apart | Status::Field) => self.root().slot(name),
-        }
-    }
-
-    pub(crate) fn metadata_slot(self) -> Slot<'s> {
-        let own = self.root().slot("metadata").filter(|slot| matches!(slot.form(), Form::Map(_)));
-        own.unwrap_or_else(|| Slot::of(self.metadata.map_or(Type::Metadata, Type::Schema)))
-    }
-}
-
-/// Whether the server alone writes this member of `metadata`, or it is the object's identity.
-pub(crate) fn is_server_owned(name: &str) -> bool {
-    matches!(
-        name,
-        "name"
-            | "namespace"
-            | "uid"
-            | "resourceVersion"
-            | "generation"
-            | "creationTimestamp"
-            | "deletionTimestamp"
-            | "deletionGracePeriodSeconds"
-            | "selfLink"
-            | "managedFields"
-    )
 }
 
 /// Compares a declaration with an object, both in the same version. Empty: they agree.
@@ -210,6 +129,7 @@ impl Walk {
 
     fn value(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
         match (slot.form(), declared.value()) {
+            _ if slot.default == Default::Kept => {}
             (Form::Map(fields), Value::Object) => self.container(slot, Inside::Map(fields), declared, live, trail),
             (Form::Deduced, Value::Object) => {
                 self.container(slot, Inside::Map(Fields::Deduced), declared, live, trail);
@@ -249,9 +169,15 @@ impl Walk {
                 return self.within(inside, declared, default, trail);
             }
         }
-        // Of what is not there, only what is declared within it counts: as if an empty one stood there.
+        // Of what is not there, only what is declared within it counts.
         let lacks = slot.present(live).is_none();
         match inside {
+            // The server may make nothing of it at all.
+            Inside::Map(_) if lacks && slot.default == Default::Depends => self.leaf(slot, declared, live, trail),
+            Inside::Map(fields) if lacks && !declared.is_leaf() && slot.zero == Zero::Value => {
+                self.members_of_nothing(fields, declared, trail);
+            }
+            // A struct that is always there is as if an empty one stood there.
             Inside::Map(fields) if lacks && !declared.is_leaf() => self.members(fields, declared, None, trail),
             Inside::List(identity) if lacks && same(slot, Some(declared), live) == Answer::Differs => {
                 for (position, item) in declared.children().enumerate() {
@@ -272,8 +198,43 @@ impl Walk {
     fn members(&mut self, fields: Fields<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
         let mut lives = live.map(Members::of);
         for child in declared.children() {
+            if let Some(answer) = coupled(fields, declared, live, child.key()) {
+                let trail = Trail { up: Some(trail), step: Step::Field(child.key()) };
+                self.settle(answer, child, live.and_then(|live| live.get(child.key())), &trail);
+                continue;
+            }
             let live = lives.as_mut().and_then(|lives| lives.find(child.key()));
             self.member(fields.slot(child.key()), child, live, trail);
+        }
+    }
+
+    /// Compares with an object that is not there: it comes with its defaults, so that one that is declared comes, too.
+    fn members_of_nothing(&mut self, fields: Fields<'_>, declared: At<'_, '_>, up: &Trail<'_>) {
+        for child in declared.children() {
+            let trail = Trail { up: Some(up), step: Step::Field(child.key()) };
+            let Some(slot) = fields.slot(child.key()) else { continue };
+            let inner = match slot.form() {
+                Form::Map(fields) => Some(fields),
+                Form::Deduced => Some(Fields::Deduced),
+                Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) => None,
+            };
+            match (inner, slot.form(), slot.default) {
+                (Some(fields), _, Default::None | Default::Value(_))
+                    if *child.value() == Value::Object && !child.is_leaf() =>
+                {
+                    self.members_of_nothing(fields, child, &trail);
+                }
+                (_, Form::List(relation, item), Default::None | Default::Value(_))
+                    if *child.value() == Value::Array =>
+                {
+                    for (position, own) in child.children().enumerate() {
+                        self.missing(Identity { relation, item }, position, own, &trail);
+                    }
+                }
+                (_, _, Default::Value(_)) => self.settle(Answer::Differs, child, None, &trail),
+                _ if slot.zero == Zero::Written && slot.named => self.settle(Answer::Differs, child, None, &trail),
+                _ => self.settle(same(slot, Some(child), None), child, None, &trail),
+            }
         }
     }
 

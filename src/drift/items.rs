@@ -4,8 +4,8 @@ use rustc_hash::FxHashMap;
 
 use crate::drift::document::{At, Value};
 use crate::drift::path::{Scalar, Segment};
-use crate::drift::schema::{ListKey, Relation, Zero};
-use crate::drift::slot::{Form, Slot, is_zero};
+use crate::drift::schema::{ListKey, Relation};
+use crate::drift::slot::Slot;
 use crate::drift::value::{canonical, equal};
 
 /// How the items of a list are told apart, and what an item is.
@@ -44,7 +44,7 @@ fn same_identity(identity: Identity<'_>, one: At<'_, '_>, other: At<'_, '_>) -> 
         // What is no object has no keys, not even by default.
         Relation::Keyed(_) if one.value() != &Value::Object || other.value() != &Value::Object => false,
         Relation::Keyed(keys) => {
-            keys.iter().all(|key| match (identity.value_of(key, one), identity.value_of(key, other)) {
+            keys.iter().all(|key| match (value_of(key, one), value_of(key, other)) {
                 (KeyValue::Given(one), KeyValue::Given(other)) => equal(one, other),
                 (KeyValue::Given(given), KeyValue::Default(default))
                 | (KeyValue::Default(default), KeyValue::Given(given)) => is_text(given, default),
@@ -65,25 +65,12 @@ enum KeyValue<'s, 'd, 'j> {
     Absent,
 }
 
-impl<'s> Identity<'s> {
-    fn value_of<'d, 'j>(self, key: &'s ListKey, item: At<'d, 'j>) -> KeyValue<'s, 'd, 'j> {
-        let given = item.get(&key.name).filter(|given| !given.is_null());
-        match (given, &key.default) {
-            (Some(given), Some(default)) if is_zero(given) && self.drops(&key.name) => KeyValue::Default(default),
-            (Some(given), _) => KeyValue::Given(given),
-            (None, Some(default)) => KeyValue::Default(default),
-            (None, None) => KeyValue::Absent,
-        }
-    }
-
-    /// Whether the server takes a key's zero value for absent, so that the default stands in for it.
-    fn drops(self, name: &str) -> bool {
-        match self.item.form() {
-            Form::Map(fields) | Form::WholeMap(fields) => {
-                fields.slot(name).is_some_and(|slot| slot.zero == Zero::Absent)
-            }
-            Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::Deduced => false,
-        }
+fn value_of<'s, 'd, 'j>(key: &'s ListKey, item: At<'d, 'j>) -> KeyValue<'s, 'd, 'j> {
+    // As it is written, a null or a zero too: the server tells items apart before it makes a default of those.
+    match (item.get(&key.name), &key.default) {
+        (Some(given), _) => KeyValue::Given(given),
+        (None, Some(default)) => KeyValue::Default(default),
+        (None, None) => KeyValue::Absent,
     }
 }
 
@@ -109,7 +96,7 @@ pub(crate) fn identity_of(identity: Identity<'_>, item: At<'_, '_>) -> String {
     }
     let mut text = String::new();
     for key in keys {
-        match identity.value_of(key, item) {
+        match value_of(key, item) {
             KeyValue::Given(given) => text.push_str(&canonical(given)),
             KeyValue::Default(default) => text.push_str(default),
             KeyValue::Absent => {}
@@ -184,7 +171,7 @@ fn label(identity: Identity<'_>, item: At<'_, '_>) -> String {
     let Relation::Keyed(keys) = identity.relation else {
         return item.to_json();
     };
-    let named = keys.iter().filter_map(|key| match identity.value_of(key, item) {
+    let named = keys.iter().filter_map(|key| match value_of(key, item) {
         KeyValue::Given(given) => Some((&key.name, given.to_json())),
         KeyValue::Default(default) => Some((&key.name, default.to_owned())),
         KeyValue::Absent => None,
@@ -207,7 +194,7 @@ pub(crate) fn segment(identity: Identity<'_>, position: usize, item: At<'_, '_>)
         Relation::Keyed(_) if item.value() != &Value::Object => Segment::Index(position),
         Relation::Keyed(keys) => {
             let named = keys.iter().filter_map(|key| {
-                let scalar = match identity.value_of(key, item) {
+                let scalar = match value_of(key, item) {
                     KeyValue::Given(given) => scalar(given),
                     KeyValue::Default(default) => serde_json::from_str(default).ok().as_ref().and_then(scalar_of),
                     KeyValue::Absent => None,

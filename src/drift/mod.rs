@@ -7,6 +7,7 @@
 mod arena;
 mod builtin;
 pub mod compare;
+mod coupled;
 mod crd;
 pub mod declared;
 pub mod document;
@@ -22,6 +23,7 @@ mod secret;
 pub mod shape;
 mod slot;
 mod structural;
+mod typing;
 pub mod undeclared;
 pub(crate) mod value;
 mod version;

@@ -111,6 +111,8 @@ pub enum Default<'s> {
     /// Perhaps something: it depends on other values, or the server finds it by other means than the schema (an allocated
     /// address, an admission plugin). Only the server can tell; nothing has to be asked where the object lacks it, too.
     Depends,
+    /// What stood there before: no update changes it, whatever it says, so that it never differs.
+    Kept,
 }
 
 /// Whether a member's zero value (`false`, `0`, `""`, `{}`, `[]`) is the same as its absence.
@@ -167,6 +169,7 @@ impl<'s> MapRef<'s> {
                 MemberDefault::None => Default::None,
                 MemberDefault::Value(json) => Default::Value(json),
                 MemberDefault::Depends => Default::Depends,
+                MemberDefault::Kept => Default::Kept,
             },
             nullable: member.nullable,
         }

@@ -56,6 +56,7 @@ fn against_default(slot: Slot<'_>, only: At<'_, '_>) -> Answer {
     match slot.default {
         Default::None => Answer::Differs,
         Default::Depends => Answer::Unknown,
+        Default::Kept => Answer::Same,
         Default::Value(json) => match Document::parse_value(json.as_bytes()) {
             Ok(default) => both(slot, only, default.root()),
             Err(_) => Answer::Unknown,

@@ -148,7 +148,7 @@ fn explain(schema: SchemaRef<'_>, sent: &Value, got: &Value, path: &str, found: 
 /// `own` is the zero value that was sent, if there was one.
 fn explain_added(member: MemberRef<'_>, own: Option<&Value>, value: &Value, path: &str, found: &mut Vec<String>) {
     match (member.default, member.zero) {
-        (Default::Depends, _) => {}
+        (Default::Depends | Default::Kept, _) => {}
         (Default::Value(json), zero) if own.is_none() || zero != Zero::Value => {
             let default: Value = serde_json::from_str(json).unwrap();
             if default == *value {

@@ -100,14 +100,16 @@ const OF_OBJECTS: [Shape; 11] = [
     Shape::Deeper,
 ];
 
-/// The places that a batch varies: over all batches, every place in turn.
+/// The places that a batch varies: neighbours, so that one object holds what leads to them. Over all batches, every place.
 pub fn places(kind: &Kind, seed: u64, batch: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..kind.places.len()).collect();
-    let mut chance = Chance::of(seed, &kind.title, usize::MAX);
+    let groups = kind.places.len().div_ceil(PLACES);
+    let mut order: Vec<usize> = (0..groups).collect();
+    let mut chance = Chance::of(seed.wrapping_add((batch / groups) as u64), &kind.title, usize::MAX);
     for at in (1..order.len()).rev() {
         order.swap(at, chance.below(at + 1));
     }
-    (0..PLACES).map(|nth| order[(batch * PLACES + nth) % order.len()]).collect()
+    let first = order[batch % groups] * PLACES;
+    (first..kind.places.len().min(first + PLACES)).collect()
 }
 
 /// Makes the object of a batch, as varied as the server lets it be.
@@ -253,12 +255,12 @@ fn refused(kind: &Kind, stored: &Stored, declared: &Value, answer: Answer) -> Ou
 /// Relates what the server and the engine say.
 pub fn answered(kind: &Kind, stored: &Stored, declared: &Value, after: Value) -> Outcome {
     let before = stored.value.clone();
-    let sides = Sides { before: &before, after: &after, offer: kind.offer() };
+    let sides = Sides { before: &before, after: &after, offer: kind.offer(), custom: kind.custom };
     let Some(judgement) = judge(sides, JUDGE, |path| is_passed_over(path, kind.status_apart)) else {
         return Outcome::Lost;
     };
     let mut founds = ask(kind, declared, &stored.text);
-    let relations = founds.iter().map(|found| relate(sides, &judgement, found, kind.custom)).collect();
+    let relations = founds.iter().map(|found| relate(sides, &judgement, found)).collect();
     let found = founds.swap_remove(0);
     Outcome::Answered(Box::new(Answered { judgement, relations, found, before, after }))
 }

@@ -71,6 +71,8 @@ pub struct Sides<'a> {
     pub after: &'a Value,
     /// The kind's schema.
     pub offer: Offer<'a>,
+    /// Whether the kind is a custom resource, whose values stay as they are written.
+    pub custom: bool,
 }
 
 /// Judges by the field set of `manager`; `None` where the answer has none, though something may be declared.
@@ -82,6 +84,9 @@ pub fn judge(sides: Sides<'_>, manager: &str, skip: impl Fn(&[Step]) -> bool) ->
         read(&own["fieldsV1"], &mut Vec::new(), &mut members);
     }
     members.retain(|member| !skip(&member.path));
+    for member in &mut members {
+        sides.fill_keys(&mut member.path);
+    }
     let mut judgement = Judgement::default();
     for member in &members {
         if sides.changed(member) {
@@ -165,6 +170,28 @@ fn lists(members: &[Member]) -> BTreeMap<Path, Vec<Step>> {
 }
 
 impl<'a> Sides<'a> {
+    /// Gives keys that the declaration has as null, or of a Go type as zero, the default that the server puts there.
+    pub fn fill_keys(self, path: &mut Path) {
+        let mut offer = Some(self.offer);
+        for step in path {
+            match step {
+                Step::Field(name) => offer = offer.and_then(|offer| offer.member(name)),
+                Step::Item(_) | Step::Index(_) => offer = offer.and_then(Offer::inside),
+                Step::Key(keys) => {
+                    offer = offer.and_then(Offer::inside);
+                    for (name, value) in keys {
+                        let default = offer.and_then(|offer| offer.member(name)).and_then(Offer::default);
+                        let is_none =
+                            value == "null" || !self.custom && matches!(value.as_str(), "\"\"" | "0" | "false");
+                        if let Some(default) = default.filter(|_| is_none) {
+                            *value = plain(default);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     fn changed(self, member: &Member) -> bool {
         let (before, after) = (self.at(self.before, &member.path), self.at(self.after, &member.path));
         if member.is_leaf {
@@ -240,7 +267,7 @@ fn is_item(step: &Step, index: usize, item: &Value, list: Option<Offer<'_>>) -> 
                 |name: &str| item.get(name).filter(|value| !value.is_null()).or_else(|| default(name)).map(plain);
             let others = list.map(Offer::keys).unwrap_or_default();
             // A Go value without a pointer leaves its zero out.
-            let zero = |wanted: &str| matches!(wanted, "\"\"" | "0" | "false");
+            let zero = |wanted: &str| matches!(wanted, "\"\"" | "0" | "false" | "null");
             let is = |name: &str, wanted: &String| value(name).map_or(zero(wanted), |value| value == *wanted);
             item.is_object()
                 && keys.iter().all(|(name, wanted)| is(name, wanted))

@@ -8,6 +8,7 @@ use landfast::drift::schema::Schemas;
 use landfast::yaml;
 use serde_json::{Value, json};
 
+use crate::embed::embed;
 use crate::offer::{Down, Offer};
 use crate::server::Server;
 use crate::values::example;
@@ -121,11 +122,36 @@ fn manifests(file: &Path) -> Vec<Value> {
 }
 
 /// Our own kinds: in each file a CustomResourceDefinition, and objects of it.
-pub fn custom() -> Vec<Vec<Value>> {
+pub async fn custom(server: &Server) -> Vec<Vec<Value>> {
+    let core = server.read("/openapi/v3/api/v1").await;
     let mut files: Vec<_> =
         std::fs::read_dir(folder().join("oracle/crds")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(|file| manifests(file)).collect()
+    let (pods, _) = rich();
+    let read = |file: &PathBuf| {
+        let mut all = manifests(file);
+        embed(&mut all[0], &core["components"]["schemas"]);
+        let objects = all.split_off(1);
+        all.extend(objects.iter().flat_map(|object| with_pods(object, &pods)));
+        all
+    };
+    files.iter().map(read).collect()
+}
+
+/// An object once with each of the Pods in the place of `$spec`; once where it has no such place.
+fn with_pods(object: &Value, pods: &[Value]) -> Vec<Value> {
+    let text = object.to_string();
+    if !text.contains("\"$spec\"") {
+        return vec![object.clone()];
+    }
+    pods.iter().map(|pod| serde_json::from_str(&text.replace("\"$spec\"", &pod.to_string())).unwrap()).collect()
+}
+
+/// Pods that hold much of what they may, and objects that hold much of what their kinds may.
+fn rich() -> (Vec<Value>, Vec<Value>) {
+    let file = manifests(&folder().join("oracle/rich.yaml")).remove(0);
+    let (pods, objects) = (file["pods"].as_array().unwrap(), file["objects"].as_array().unwrap());
+    (pods.clone(), objects.iter().flat_map(|object| with_pods(object, pods)).collect())
 }
 
 /// Objects to begin with, by `apiVersion` and kind.
@@ -146,7 +172,7 @@ fn seeds(custom: &[Vec<Value>]) -> BTreeMap<(String, String), Vec<Value>> {
         all.entry(name(&object)).or_default().push(object);
     }
     all.extend(own);
-    for object in manifests(&folder().join("oracle/rich.yaml")) {
+    for object in rich().1 {
         all.entry(name(&object)).or_default().push(object);
     }
     all
@@ -262,8 +288,8 @@ fn is_left_out(way: &[Down], status_apart: bool) -> bool {
         Some(Down::Inside) | None => "",
     };
     let member = |name: &str| way.iter().position(|down| *down == Down::Member(name.to_owned()));
-    // Ephemeral containers come through a subresource of their own, and in no template.
-    if member("ephemeralContainers").is_some_and(|at| at + 1 < way.len()) {
+    // Ephemeral containers come through a subresource of their own, managed fields from the server alone.
+    if ["ephemeralContainers", "managedFields"].into_iter().filter_map(member).any(|at| at + 1 < way.len()) {
         return true;
     }
     match name(0) {

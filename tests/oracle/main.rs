@@ -17,6 +17,7 @@
 
 mod batch;
 mod chance;
+mod embed;
 mod judge;
 mod kinds;
 mod meaning;
@@ -73,7 +74,7 @@ fn main() -> ExitCode {
 async fn run(plane: &ControlPlane, cases: usize, seed: u64, only: Option<&str>) -> usize {
     let started = std::time::Instant::now();
     let server = Server(plane.client(User::Judge).await);
-    let custom = kinds::custom();
+    let custom = kinds::custom(&server).await;
     define(&server, &custom).await;
     let mut kinds = kinds::all(&server, &custom).await;
     kinds.retain(|kind| only.is_none_or(|only| kind.title.starts_with(only)));
@@ -113,7 +114,7 @@ async fn run(plane: &ControlPlane, cases: usize, seed: u64, only: Option<&str>) 
 /// How many cases each kind gets: as its schema is large, within bounds.
 fn shares(kinds: &[Kind], cases: usize) -> Vec<usize> {
     let weight =
-        |kind: &Kind| if kind.kind == "CustomResourceDefinition" { 60 } else { kind.places.len().clamp(60, 1_500) };
+        |kind: &Kind| if kind.kind == "CustomResourceDefinition" { 60 } else { kind.places.len().clamp(200, 1_500) };
     let sum: usize = kinds.iter().map(weight).sum();
     kinds.iter().map(|kind| (cases * weight(kind)).div_ceil(sum.max(1))).collect()
 }

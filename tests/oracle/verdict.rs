@@ -90,7 +90,16 @@ fn step(segment: &Segment) -> Step {
 }
 
 /// Relates the engine's answer to the server's.
-pub fn relate(sides: Sides<'_>, judged: &Judgement, found: &Found, custom: bool) -> Relation {
+pub fn relate(sides: Sides<'_>, judged: &Judgement, found: &Found) -> Relation {
+    let filled = |paths: &BTreeSet<Path>| -> BTreeSet<Path> {
+        let fill = |mut path: Path| {
+            sides.fill_keys(&mut path);
+            path
+        };
+        paths.iter().cloned().map(fill).collect()
+    };
+    let found =
+        &Found { changed: filled(&found.changed), moved: filled(&found.moved), unknown: filled(&found.unknown) };
     let mut relation = Relation { unknown: !found.unknown.is_empty(), ..Relation::default() };
     let stands = |one: &Path, other: &Path| one == other || sides.covers(one, other) || sides.covers(other, one);
     for theirs in &judged.changed {
@@ -98,7 +107,7 @@ pub fn relate(sides: Sides<'_>, judged: &Judgement, found: &Found, custom: bool)
         if met {
             continue;
         }
-        match custom.then(|| sides.exception(theirs)).flatten() {
+        match sides.custom.then(|| sides.exception(theirs)).flatten() {
             Some(name) => {
                 relation.excepted.insert(name);
             }
@@ -168,7 +177,9 @@ impl Plain<'_> {
     fn go(&mut self, offer: Offer<'_>, declared: &Value, before: &Value) {
         match (offer.sort(), declared, before) {
             (Sort::Text(""), Value::String(one), Value::String(other)) => {
-                if one != other && !one.is_empty() && !other.is_empty() {
+                // One name of two for a Pod's account: the other may decide.
+                let is_alias = self.way.last() == Some(&Step::Field("serviceAccount".to_owned()));
+                if one != other && !one.is_empty() && !other.is_empty() && !is_alias {
                     self.found.push(self.way.clone());
                 }
             }

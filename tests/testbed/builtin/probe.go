@@ -15,6 +15,7 @@ import (
 type found struct {
 	json    string
 	depends bool
+	kept    bool
 }
 
 // now stands for the time at which the server has the write.

@@ -13,11 +13,12 @@ var serverFilled = map[string][]string{
 		"metadata.resourceVersion", "metadata.selfLink", "metadata.uid"},
 	"CertificateSigningRequest": {"spec.extra", "spec.groups", "spec.uid", "spec.username"},
 	"DaemonSet":                 {"metadata.annotations"},
+	"EndpointSlice":             {"endpoints[].deprecatedTopology"},
 	"HorizontalPodAutoscaler":   {"metadata.annotations"},
 	"Ingress":                   {"spec.ingressClassName"},
 	"Job":                       {"metadata.labels", "spec.selector", "spec.template.metadata.labels"},
 	"Namespace":                 {"metadata.labels", "spec.finalizers"},
-	"Node":                      {"spec.podCIDR", "spec.podCIDRs", "spec.providerID", "spec.taints"},
+	"Node":                      {"spec.configSource", "spec.podCIDR", "spec.podCIDRs", "spec.providerID", "spec.taints"},
 	"PersistentVolume":          {"metadata.finalizers", "spec.claimRef"},
 	"PersistentVolumeClaim": {"metadata.finalizers", "spec.dataSource", "spec.dataSourceRef", "spec.storageClassName",
 		"spec.volumeName"},
@@ -29,16 +30,30 @@ var serverFilled = map[string][]string{
 	"ReplicationController": {"metadata.labels", "spec.selector"},
 	"Service": {"spec.clusterIP", "spec.clusterIPs", "spec.healthCheckNodePort", "spec.ipFamilies", "spec.ipFamilyPolicy",
 		"spec.ports[].nodePort"},
+	"ServiceAccount": {"secrets[].apiVersion", "secrets[].fieldPath", "secrets[].kind", "secrets[].namespace",
+		"secrets[].resourceVersion", "secrets[].uid"},
 	"VolumeAttributesClass": {"metadata.finalizers"},
 }
 
-// addServerFilled marks what only the server can tell.
+// kept are members that an update leaves as they were, whatever it says: registry strategies take the old ones.
+var kept = map[string][]string{
+	"CertificateSigningRequest": {"spec"},
+	"Namespace":                 {"spec.finalizers"},
+}
+
+// addServerFilled marks what only the server can tell, and what no update changes.
 func addServerFilled(gvk runtimeschema.GroupVersionKind, all map[string]map[string]found) {
-	for _, member := range append(serverFilled["*"], serverFilled[gvk.Kind]...) {
-		at := strings.LastIndex(member, ".")
+	mark := func(member string, as found) {
+		at := max(strings.LastIndex(member, "."), 0)
 		if all[member[:at]] == nil {
 			all[member[:at]] = map[string]found{}
 		}
-		all[member[:at]][member[at+1:]] = found{depends: true}
+		all[member[:at]][strings.TrimPrefix(member[at:], ".")] = as
+	}
+	for _, member := range append(serverFilled["*"], serverFilled[gvk.Kind]...) {
+		mark(member, found{depends: true})
+	}
+	for _, member := range kept[gvk.Kind] {
+		mark(member, found{kept: true})
 	}
 }

@@ -162,6 +162,8 @@ func (w *walk) members(s *schema, goType reflect.Type, path string) string {
 		}
 		text := fmt.Sprintf(`%q:[%d,%q`, name, w.of(s.Properties[name], f.typ, join(path, name), ""), f.zero())
 		switch value, ok := w.defaults[path][name]; {
+		case ok && value.kept:
+			text += `,"kept"`
 		case ok && value.depends, gated(goType, f):
 			text += `,"depends"`
 		case ok && value.json != "":

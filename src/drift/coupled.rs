@@ -1,0 +1,52 @@
+//! Which members of a built-in kind does the server decide by another member? What no schema says, and no default tells.
+//!
+//! Source: `k8s.io/kubernetes/pkg/apis/core/v1` 1.36 (conversion of PodSpec, defaults of Service). A custom resource with members
+//! of these names has no such rule: its schema has no default that depends on others.
+
+use crate::drift::document::{At, Value};
+use crate::drift::schema::Default;
+use crate::drift::slot::Fields;
+use crate::drift::value::Answer;
+
+/// Whether a declared member comes out the same, where another member decides that; `None` where it decides itself.
+pub(crate) fn coupled(
+    fields: Fields<'_>,
+    declared: At<'_, '_>,
+    live: Option<At<'_, '_>>,
+    name: &str,
+) -> Option<Answer> {
+    let depends = |name| fields.slot(name).is_some_and(|slot| slot.default == Default::Depends);
+    match name {
+        "serviceAccount" | "serviceAccountName" if depends("serviceAccount") && depends("serviceAccountName") => {
+            account(declared, live, name)
+        }
+        "sessionAffinityConfig" if depends(name) => affinity(declared, live?),
+        _ => None,
+    }
+}
+
+/// A Pod's account has two names, of which the server makes one: `serviceAccountName`, or where that is empty the other.
+fn account(declared: At<'_, '_>, live: Option<At<'_, '_>>, name: &str) -> Option<Answer> {
+    let text = |at: Option<At<'_, '_>>| match at.map(At::value) {
+        None | Some(Value::Null) => Some(String::new()),
+        Some(Value::String(text)) => Some(text.to_string()),
+        Some(Value::Bool(_) | Value::Number(_) | Value::Array | Value::Object) => None,
+    };
+    let merged = |name| text(declared.get(name).or_else(|| live.and_then(|live| live.get(name))));
+    let (own, alias) = (merged("serviceAccountName")?, merged("serviceAccount")?);
+    let becomes = if own.is_empty() { alias } else { own };
+    Some(Answer::from_equal(becomes == text(live.and_then(|live| live.get(name)))?))
+}
+
+/// A Service has a `sessionAffinityConfig` only with the affinity `ClientIP`.
+fn affinity(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
+    let becomes = declared.get("sessionAffinity").or_else(|| live.get("sessionAffinity"))?;
+    if becomes.as_str() == Some("ClientIP") {
+        return None;
+    }
+    match live.get("sessionAffinityConfig").filter(|config| !config.is_null()) {
+        None => Some(Answer::Same),
+        // It goes with the affinity.
+        Some(_) => live.get("sessionAffinity").filter(|own| own.as_str() == Some("ClientIP")).map(|_| Answer::Differs),
+    }
+}
