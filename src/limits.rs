@@ -326,6 +326,8 @@ const _: () = assert!(
     FORM_WAIT_MAX.as_millis() + FETCH_WAIT_MAX.as_millis() + BLAME_WAIT_MAX.as_millis() + ANSWER_MARGIN.as_millis()
         < WEBHOOK_TIMEOUT.as_millis()
 );
+const _: () = assert!(FORM_WAIT_MAX.as_millis() < FORM_TIME_MAX.as_millis());
+const _: () = assert!(FORM_REFUSED_AGE_MAX.as_secs() < FORM_AGE_MAX.as_secs());
 const _: () = assert!(REVIEW_BYTES_MAX < REVIEW_BYTES_TOTAL_MAX);
 const _: () = assert!(REVIEW_HEAD_BYTES < REVIEW_BYTES_INLINE && REVIEW_BYTES_INLINE < REVIEW_BYTES_MAX);
 const _: () = assert!(HEADER_TIME_MAX.as_secs() < IDLE_TIME_MAX.as_secs());

@@ -375,3 +375,58 @@ fn rename(value: &mut Value, from: &str, to: &str) {
 fn renamed(text: &str, from: &str, to: &str) -> String {
     text.split(from).collect::<Vec<_>>().join(to)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn kept(second: i64, bytes: usize) -> Kept {
+        let object = "x".repeat(bytes);
+        Kept { epoch: String::new(), learnt: at(second), form: Some(Arc::new(Form::made(&object, &object))) }
+    }
+
+    #[test]
+    fn an_unused_name_is_as_long_as_the_name_and_fits_where_names_are_labels() {
+        for length in [1, 5, 16, 63, 253] {
+            let name = unused_name(&"a".repeat(length));
+            assert_eq!(name.len(), length.max(NAME_CHARS_MIN));
+            assert!(name.starts_with("lf") && name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+            assert_ne!(name, unused_name(&"a".repeat(length)));
+        }
+    }
+
+    #[test]
+    fn what_is_derived_from_the_unused_name_is_derived_from_the_name() {
+        let mut object =
+            json!({ "metadata": { "name": "lf0", "labels": { "lf0": "x-lf0-lf0", "app": "web" } }, "n": [1, "lf0"] });
+        rename(&mut object, "lf0", "web");
+        let expected =
+            json!({ "metadata": { "name": "web", "labels": { "web": "x-web-web", "app": "web" } }, "n": [1, "web"] });
+        assert_eq!(object, expected);
+    }
+
+    #[test]
+    fn beyond_the_bounds_the_oldest_goes() {
+        let size = limits::FORMS_BYTES_MAX / 3;
+        let mut all: HashMap<_, _> = (0..4).map(|second| (second.to_string(), kept(second, size))).collect();
+        assert_eq!(beyond_bounds(&mut all), ["0"]);
+        let many = i64::try_from(limits::FORMS_KEPT).unwrap() + 2;
+        let mut all: HashMap<_, _> = (0..many).map(|second| (second.to_string(), kept(second, 1))).collect();
+        assert_eq!(beyond_bounds(&mut all), ["0", "1"]);
+    }
+
+    #[test]
+    fn what_lies_ahead_is_of_no_age() {
+        let within = |then, now| is_within(Duration::from_secs(10), at(then), at(now));
+        assert!(within(5, 5) && within(5, 15));
+        assert!(!within(5, 16) && !within(6, 5));
+    }
+}

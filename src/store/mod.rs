@@ -272,6 +272,26 @@ mod tests {
         }
     }
 
+    fn form(second: i64) -> FormRecord {
+        let form = Form::made("{\"a\":1}", "{\"a\":2}");
+        FormRecord { epoch: "e".to_owned(), learnt: Timestamp::from_second(second).unwrap(), form }
+    }
+
+    #[test]
+    fn forms_that_count_are_loaded_and_the_others_forgotten() {
+        let (folder, store) = store();
+        for (id, second) in [("old", 1), ("young", 9), ("gone", 9), ("broken", 9)] {
+            store.save_form(id, &form(second)).unwrap();
+        }
+        store.drop_form("gone").unwrap();
+        store.drop_form("never").unwrap();
+        fs::write(folder.path().join("forms/broken.json"), "{").unwrap();
+        let loaded = || store.load_forms(|form| form.learnt.as_second() > 5);
+        assert_eq!(loaded(), [("young".to_owned(), form(9))]);
+        assert!(!folder.path().join("forms/old.json").exists());
+        assert_eq!(loaded().len(), 1);
+    }
+
     #[test]
     fn half_a_draft_changes_nothing() {
         let (folder, store) = store();
