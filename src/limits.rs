@@ -151,6 +151,9 @@ pub const WARNINGS_MAX: usize = 8;
 /// Characters of one audit annotation's value.
 pub const ANNOTATION_CHARS_MAX: usize = 4_096;
 
+/// Declared objects that a message names of those that go with a Namespace or a definition.
+pub const HELD_SHOWN_MAX: usize = 3;
+
 /// A `kubectl` warning longer than this may be cut (Kubernetes API types, `AdmissionResponse.warnings`).
 pub const WARNING_CHARS_MAX: usize = 120;
 

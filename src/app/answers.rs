@@ -32,7 +32,10 @@ impl World {
             Question::Fetch(source) => {
                 match self.follow.refresh(source, Instant::now() + limits::FETCH_WAIT_MAX).await {
                     Refreshed::Moved | Refreshed::Unchanged => Answer::Fetched,
-                    Refreshed::Failed | Refreshed::NotAsked | Refreshed::Silent | Refreshed::Unknown => Answer::Silence,
+                    Refreshed::NotAsked => Answer::Spared,
+                    Refreshed::Failed | Refreshed::LeftAlone | Refreshed::Silent | Refreshed::Unknown => {
+                        Answer::Silence
+                    }
                 }
             }
             Question::Blame(line) => {

@@ -125,7 +125,7 @@ impl Event {
             object: object.clone(),
             reason,
             action: record.operation.clone(),
-            note: cut(&record.message, &record.reason, &record.writer.user),
+            note: note(record),
             first: record.time,
             last: record.time,
             count: record.count,
@@ -133,10 +133,21 @@ impl Event {
     }
 }
 
-/// The note: who, then the message (or the reason), within the bound.
-fn cut(message: &str, reason: &str, user: &str) -> String {
-    let user: String = user.chars().take(limits::VALUE_CHARS_MAX).collect();
-    let mut note = format!("by {user}: {}", if message.is_empty() { reason } else { message });
+/// The note: the message (or the reason) with the first field and the user in its first line, because `kubectl get events`
+/// shows no other; within the bound.
+fn note(record: &Record) -> String {
+    let mut lines = if record.message.is_empty() { &record.reason } else { &record.message }.lines();
+    let mut first = lines.next().unwrap_or_default().to_owned();
+    if !record.fields.is_empty()
+        && let Some(field) = lines.next()
+    {
+        first = format!("{first}: {}", field.trim_start());
+    }
+    let user: String = record.writer.user.chars().take(limits::VALUE_CHARS_MAX).collect();
+    let mut note = format!("{first} (by {user})");
+    for line in lines {
+        note = format!("{note}\n{line}");
+    }
     if note.len() > limits::EVENT_NOTE_BYTES_MAX {
         let end = (0..=limits::EVENT_NOTE_BYTES_MAX - '…'.len_utf8()).rev().find(|at| note.is_char_boundary(*at));
         note.truncate(end.unwrap_or(0));
@@ -298,7 +309,20 @@ mod tests {
         let long = Record { message: "ä".repeat(2_000), ..record(Ruling::Deny) };
         let event = Event::of(&long).unwrap();
         assert!(event.note.len() <= limits::EVENT_NOTE_BYTES_MAX);
-        assert!(event.note.starts_with("by alice: ää") && event.note.ends_with('…'));
+        assert!(event.note.starts_with("ää") && event.note.ends_with('…'));
+    }
+
+    #[test]
+    fn the_first_line_of_a_note_holds_the_first_field() {
+        let told = "ConfigMap shop/web differs from Git in 2 fields\n  data.a: 1 in Git, 5 in this write\n  data.b: …\nhint: …";
+        let note =
+            |message: &str, record: Record| Event::of(&Record { message: message.to_owned(), ..record }).unwrap().note;
+        let first = "ConfigMap shop/web differs from Git in 2 fields: data.a: 1 in Git, 5 in this write (by alice)";
+        assert_eq!(note(told, record(Ruling::Deny)), format!("{first}\n  data.b: …\nhint: …"));
+        let deleted = Record { fields: Vec::new(), ..record(Ruling::Deny) };
+        let told = "ConfigMap shop/web is declared in Git and may not be deleted\n  declared by a.yaml:1";
+        let first = "ConfigMap shop/web is declared in Git and may not be deleted (by alice)";
+        assert_eq!(note(told, deleted), format!("{first}\n  declared by a.yaml:1"));
     }
 
     #[test]

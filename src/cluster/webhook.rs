@@ -257,6 +257,7 @@ mod tests {
             scope: Scope { patterns: vec!["shop".into(), "shop-*".into()], ..Scope::default() },
             owners: Arc::new(Nobody),
             faults: Arc::default(),
+            refused: None,
         };
         Basis {
             sources: [(id, Arc::new(source))].into(),

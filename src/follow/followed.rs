@@ -211,6 +211,10 @@ impl Followed {
             scope: self.settings.scope.clone(),
             owners: Arc::clone(&self.standing.owners),
             faults: Arc::clone(&self.faults),
+            refused: self
+                .refused
+                .as_ref()
+                .and_then(|refused| Some((refused.commit.clone(), refused.faults.first()?.clone()))),
         }
     }
 }

@@ -85,8 +85,10 @@ pub enum Refreshed {
     Unchanged,
     /// Git could not be asked.
     Failed,
-    /// It was asked too often, or fails at present: not asked.
+    /// It was asked too often just now: not asked.
     NotAsked,
+    /// It failed just now: not asked.
+    LeftAlone,
     /// No answer until the deadline; the fetch goes on.
     Silent,
     /// There is no such source.

@@ -180,7 +180,8 @@ impl Follower {
                 source.waiting.push(reply);
                 source.due = Instant::now();
             }
-            Answer::Spent | Answer::BackingOff => drop(reply.send(Refreshed::NotAsked)),
+            Answer::Spent => drop(reply.send(Refreshed::NotAsked)),
+            Answer::BackingOff => drop(reply.send(Refreshed::LeftAlone)),
         }
     }
 
@@ -275,16 +276,17 @@ impl Follower {
         if late.is_empty() {
             return;
         }
-        match source.budget.take(Instant::now()) {
+        let refused = match source.budget.take(Instant::now()) {
             Answer::Granted => {
                 source.waiting.extend(late);
                 source.due = Instant::now();
+                return;
             }
-            Answer::Spent | Answer::BackingOff => {
-                for reply in late {
-                    let _ = reply.send(Refreshed::NotAsked);
-                }
-            }
+            Answer::Spent => Refreshed::NotAsked,
+            Answer::BackingOff => Refreshed::LeftAlone,
+        };
+        for reply in late {
+            let _ = reply.send(refused);
         }
     }
 
@@ -338,7 +340,7 @@ fn outcome(fetched: Refreshed) -> Option<&'static str> {
         Refreshed::Moved => Some("new"),
         Refreshed::Unchanged => Some("unchanged"),
         Refreshed::Failed => Some("failed"),
-        Refreshed::NotAsked | Refreshed::Silent | Refreshed::Unknown => None,
+        Refreshed::NotAsked | Refreshed::LeftAlone | Refreshed::Silent | Refreshed::Unknown => None,
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Source {
     pub owners: Arc<dyn Owners>,
     /// Manifest faults of the revision in force, and why a newer one is not in force.
     pub faults: Arc<Vec<Fault>>,
+    /// The newest commit, where it could not be put in force, and the first reason.
+    pub refused: Option<(CommitId, Fault)>,
 }
 
 /// Who owns a file.

@@ -7,7 +7,7 @@ use crate::gate::basis::Source;
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
 use crate::gate::finding::Change;
-use crate::gate::message::{self, Words};
+use crate::gate::message::{self, Doubt, Words};
 use crate::gate::policy::Mode;
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::text::{shortened, without_immutable};
@@ -80,6 +80,7 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         revision: verdict.revision.as_ref(),
         commit: place.as_ref().and_then(|place| place.commit.as_ref()),
         owners: &verdict.owners,
+        doubt: case.source.and_then(|source| doubt(case, source)),
     };
     let message = words.message();
     let warnings = match (verdict.ruling, verdict.enforced) {
@@ -90,9 +91,10 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         // What is not declared itself is kept for what it holds.
         Ground::Holding(held) => place.or_else(|| {
             let commit = held.sources.first().and_then(|id| case.basis.sources.get(id)?.revision.clone());
+            let first = held.named.first()?;
             Some(Origin {
-                file: held.first.1.clone(),
-                line: held.line,
+                file: first.file.clone(),
+                line: first.line,
                 commit: commit.filter(|_| held.sources.len() == 1).map(At::InForce),
             })
         }),
@@ -101,6 +103,12 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
     };
     verdict.message = message;
     verdict.warnings = warnings;
+}
+
+/// Why the source may say otherwise by now.
+fn doubt<'c>(case: &Case<'c>, source: &'c Source) -> Option<Doubt<'c>> {
+    let refused = source.refused.as_ref().map(|(commit, fault)| Doubt::Refused(commit, fault));
+    refused.or_else(|| case.facts.silent.contains(&source.id).then_some(Doubt::Silence))
 }
 
 /// One field, its values shortened; those of a Secret are left out.

@@ -67,6 +67,8 @@ pub struct Line {
 pub struct Facts {
     /// Sources that have been asked for anew (answered or not): they are not asked again for this write.
     pub fetched: BTreeSet<SourceId>,
+    /// Those of them that gave no answer.
+    pub silent: BTreeSet<SourceId>,
     /// Who last wrote a line; `None` where it was asked and not known in time.
     pub blame: BTreeMap<Line, Option<CommitInfo>>,
     /// Terminating namespaces, among those asked for; others are absent or false.

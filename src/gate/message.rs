@@ -3,14 +3,16 @@
 //! The first line stands alone in 120 characters, then come the fields with Git's value and the write's, then where Git says
 //! so, then one hint. It never shows a Secret's value, a control character, or words on which Flux would delete the object.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use crate::drift::declared::ObjectKey;
-use crate::gate::basis::CommitId;
-use crate::gate::ruling::{Ground, Held};
+use crate::gate::basis::{CommitId, Fault};
+use crate::gate::ruling::{Ground, Held, HeldObject};
 use crate::gate::text::{shortened, tame, without_immutable};
 use crate::gate::verdict::{At, Class, Field};
-use crate::limits::{FIELDS_SHOWN_MAX, OWNERS_SHOWN_MAX, PATH_CHARS_MAX, WARNING_CHARS_MAX, WARNINGS_MAX};
+use crate::limits::{
+    FIELDS_SHOWN_MAX, OWNERS_SHOWN_MAX, PATH_CHARS_MAX, VALUE_CHARS_MAX, WARNING_CHARS_MAX, WARNINGS_MAX,
+};
 
 /// What a message tells.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,21 @@ pub struct Words<'w> {
     pub commit: Option<&'w At>,
     /// Owners of the file.
     pub owners: &'w [String],
+    /// Why Git may say otherwise by now.
+    pub doubt: Option<Doubt<'w>>,
 }
+
+/// Why what is in force may not be what Git says by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt<'w> {
+    /// This commit is newer, and is not in force because of that fault.
+    Refused(&'w CommitId, &'w Fault),
+    /// Git was asked, and did not answer.
+    Silence,
+}
+
+/// A file, and the commit that wrote some lines of it.
+type Place<'p> = (&'p str, Option<String>);
 
 impl Words<'_> {
     /// The whole message, as kubectl shows it.
@@ -44,13 +60,14 @@ impl Words<'_> {
         if self.count > shown {
             lines.push(format!("  and {} more", self.count - shown));
         }
-        lines.extend(self.origins());
+        lines.extend(self.origins().into_iter().map(|origin| format!("  {origin}")));
+        lines.extend(self.doubt.map(note));
         lines.push(format!("hint: {}", self.hint()));
         let lines: Vec<String> = lines.iter().map(|line| tame(line)).collect();
         without_immutable(&lines.join("\n"))
     }
 
-    /// Warnings, each in one line that kubectl does not cut.
+    /// Warnings, each in one line that kubectl does not cut: the fields, then where Git says so.
     pub fn warnings(&self) -> Vec<String> {
         let object = self.object_within(WARNING_CHARS_MAX / 2);
         let lead = match self.ground {
@@ -59,15 +76,33 @@ impl Words<'_> {
             Ground::Doubt => format!("{object} may drift from Git"),
             Ground::Preexisting => format!("{object} differed from Git already"),
             Ground::Undeclared => format!("{object} gets what Git does not declare"),
-            Ground::Deletion | Ground::Holding(_) => return vec![warning(&self.first_line())],
+            Ground::Deletion | Ground::Holding(_) => self.first_line(),
         };
-        let fields = self.fields.iter().take(WARNINGS_MAX);
         let mut warnings: Vec<String> =
-            fields.map(|field| warning(&format!("{lead}: {}", self.field(field)))).collect();
-        if self.count > warnings.len() {
-            warnings.push(warning(&format!("{lead} in {} more", count(self.count - warnings.len(), "field"))));
+            self.fields.iter().take(WARNINGS_MAX).map(|field| self.field_warning(&lead, field)).collect();
+        if warnings.is_empty() {
+            warnings.push(lead);
+        } else if self.count > warnings.len() {
+            warnings.push(format!("{lead} in {} more", count(self.count - warnings.len(), "field")));
         }
-        warnings
+        warnings.extend(self.origins().into_iter().take(WARNINGS_MAX).map(|origin| format!("{object}: {origin}")));
+        warnings.iter().map(|text| warning(text)).collect()
+    }
+
+    /// One field. Where it is too long, first the lead gives way, then what both values begin with, then their ends: never
+    /// all of the written one.
+    fn field_warning(&self, lead: &str, field: &Field) -> String {
+        let fits = |text: &String| without_immutable(&tame(text)).chars().count() <= WARNING_CHARS_MAX;
+        let whole = self.field(field);
+        let path = shortened(&field.path.to_string(), WARNING_CHARS_MAX / 2);
+        let alike = alike(field.git.as_deref().unwrap_or_default(), field.written.as_deref().unwrap_or_default());
+        let values = (1..VALUE_CHARS_MAX).rev().map(|room| {
+            let cut =
+                |value: &Option<String>| value.as_deref().map(|value| shortened(&without_start(value, alike), room));
+            self.told(field, &path, cut(&field.git).as_deref(), cut(&field.written).as_deref())
+        });
+        let mut all = [format!("{lead}: {whole}"), whole].into_iter().chain(values);
+        all.find(fits).unwrap_or_else(|| lead.to_owned())
     }
 
     /// Always within the length of a warning: the object's name gives way.
@@ -95,14 +130,18 @@ impl Words<'_> {
         } else {
             shortened(&field.path.to_string(), PATH_CHARS_MAX)
         };
+        self.told(field, &path, field.git.as_deref(), field.written.as_deref())
+    }
+
+    /// A field with its path and values as they are to be shown.
+    fn told(&self, field: &Field, path: &str, git: Option<&str>, written: Option<&str>) -> String {
         if is_secret(self.object) {
             return match field.class {
                 Class::Undeclared => format!("{path}: not in Git"),
                 Class::Drifts | Class::Reordered | Class::Preexisting | Class::Restores => format!("{path}: differs"),
             };
         }
-        let git = field.git.as_deref().map_or_else(|| "not".to_owned(), str::to_owned);
-        let written = field.written.as_deref().unwrap_or("not");
+        let (git, written) = (git.unwrap_or("not"), written.unwrap_or("not"));
         match field.class {
             Class::Reordered => format!("{path}: in the order {git} in Git, {written} in this write"),
             Class::Preexisting => format!("{path}: {git} in Git, {written} in the cluster"),
@@ -113,38 +152,44 @@ impl Words<'_> {
         }
     }
 
-    /// One line for each commit that wrote some of the fields.
+    /// One line for each commit that wrote some of the fields, in the order of the fields; then what goes with the object.
     fn origins(&self) -> Vec<String> {
-        let mut places: BTreeMap<(&str, Option<String>), Vec<u32>> = BTreeMap::new();
+        let mut places: Vec<(Place<'_>, Vec<u32>)> = Vec::new();
         for origin in self.fields.iter().take(FIELDS_SHOWN_MAX).filter_map(|field| field.origin.as_ref()) {
-            let lines = places.entry((&origin.file, origin.commit.as_ref().map(commit))).or_default();
-            lines.push(origin.line);
+            let place = (origin.file.as_str(), origin.commit.as_ref().map(commit));
+            match places.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, lines)) => lines.push(origin.line),
+                None => places.push((place, vec![origin.line])),
+            }
         }
         if places.is_empty() {
-            let written = self.commit.map(commit);
-            places.extend(self.declared.map(|(file, line)| ((file, written), vec![line])));
+            places.extend(self.declared.map(|(file, line)| ((file, self.commit.map(commit)), vec![line])));
         }
         let mut lines: Vec<String> = places.into_iter().map(|place| self.origin(place)).collect();
-        if let Ground::Holding(Held { first: (first, file), .. }) = self.ground {
-            lines.push(format!(
-                "  {} is declared by {}",
-                shortened(first, PATH_CHARS_MAX),
-                shortened(file, PATH_CHARS_MAX)
-            ));
-        }
         if let (Some(last), false) = (lines.last_mut(), self.owners.is_empty()) {
             let owners: Vec<String> =
                 self.owners.iter().take(OWNERS_SHOWN_MAX).map(|owner| shortened(owner, PATH_CHARS_MAX)).collect();
             *last = format!("{last}, owned by {}", owners.join(", "));
         }
+        if let Ground::Holding(Held { named, count, .. }) = self.ground {
+            lines.extend(named.iter().map(|HeldObject { object, file, line }| {
+                format!(
+                    "{} is declared by {}:{line}",
+                    shortened(object, PATH_CHARS_MAX),
+                    shortened(file, PATH_CHARS_MAX)
+                )
+            }));
+            if *count > named.len() {
+                lines.push(format!("and {} more", count - named.len()));
+            }
+        }
         lines
     }
 
-    fn origin(&self, ((file, commit), mut lines): ((&str, Option<String>), Vec<u32>)) -> String {
+    fn origin(&self, ((file, commit), mut lines): (Place<'_>, Vec<u32>)) -> String {
         lines.sort_unstable();
         lines.dedup();
-        let lines: Vec<String> = lines.iter().map(u32::to_string).collect();
-        let place = format!("  declared by {}:{}", shortened(file, PATH_CHARS_MAX), lines.join(","));
+        let place = format!("declared by {}:{}", shortened(file, PATH_CHARS_MAX), ranges(&lines));
         match (commit, self.revision) {
             (Some(commit), _) => format!("{place} at {commit}"),
             (None, Some(revision)) => format!("{place} at {}", revision.short()),
@@ -178,10 +223,46 @@ fn commit(at: &At) -> String {
     }
 }
 
+fn note(doubt: Doubt<'_>) -> String {
+    let (commit, place) = match doubt {
+        Doubt::Silence => return "note: Git could not be asked whether it says otherwise by now".to_owned(),
+        Doubt::Refused(commit, Fault { file, line: 0, .. }) => (commit, shortened(file, PATH_CHARS_MAX)),
+        Doubt::Refused(commit, Fault { file, line, .. }) => {
+            (commit, format!("{}:{line}", shortened(file, PATH_CHARS_MAX)))
+        }
+    };
+    let cause = if place.is_empty() { place } else { format!(", because of {place}") };
+    format!("note: the newest commit {} is not in force{cause}", commit.short())
+}
+
+/// Lines in order, three and more in a row as `5-9`.
+fn ranges(lines: &[u32]) -> String {
+    let runs = lines.chunk_by(|one, next| one + 1 == *next).map(|run| match run {
+        [first, _, .., last] => format!("{first}-{last}"),
+        run => run.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
+    });
+    runs.collect::<Vec<_>>().join(",")
+}
+
 fn holds(held: &Held) -> String {
     match held.count {
         1 => "1 object that Git declares goes with it".to_owned(),
         count => format!("{count} objects that Git declares go with it"),
+    }
+}
+
+/// How many characters two values begin with alike, without the last few: those say where the difference is.
+fn alike(one: &str, other: &str) -> usize {
+    const SHOWN: usize = 6;
+    one.chars().zip(other.chars()).take_while(|(one, other)| one == other).count().saturating_sub(SHOWN)
+}
+
+/// The value, its first characters as one `…`; as it is where that is no shorter.
+fn without_start(value: &str, cut: usize) -> Cow<'_, str> {
+    if cut < 2 {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(['…'].into_iter().chain(value.chars().skip(cut)).collect())
     }
 }
 

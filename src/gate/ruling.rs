@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
-use crate::gate::basis::SourceId;
+use crate::gate::basis::{Entry, SourceId};
 use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
@@ -14,6 +15,7 @@ use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
 use crate::gate::write;
 use crate::limits::FORMS_BEHIND_MAX;
+use crate::limits::HELD_SHOWN_MAX;
 
 /// What is ruled, and on what ground.
 #[derive(Debug, Clone)]
@@ -64,12 +66,30 @@ pub enum Ground {
 pub struct Held {
     /// How many.
     pub count: usize,
-    /// The first of them, as in `Deployment shop/web`, and the file that declares it.
-    pub first: (String, String),
-    /// The line in that file.
-    pub line: u32,
+    /// The first [`HELD_SHOWN_MAX`] of them.
+    pub named: Vec<HeldObject>,
     /// The sources that declare them.
     pub sources: BTreeSet<SourceId>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldObject {
+    /// As in `Deployment shop/web`.
+    pub object: String,
+    /// The file that declares it.
+    pub file: String,
+    /// The line in that file.
+    pub line: u32,
+}
+
+impl HeldObject {
+    fn of(key: &ObjectKey, entry: &Entry) -> Self {
+        let head = entry.head.as_ref();
+        let file = head.map(|declared| declared.file.to_string()).unwrap_or_default();
+        let line = head.and_then(|declared| declared.lines.get(0)).unwrap_or_default();
+        Self { object: key.to_string(), file, line }
+    }
 }
 
 /// What the governing policy says; without one all is observed as if the defaults were enforced.
@@ -336,15 +356,13 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
     if let Some(reason) = excuse {
         return Ruled::under(&sanction, Ruling::Allow, reason, Ground::None);
     }
-    let (ground, reason) = match removal.held.first() {
-        None => (Ground::Deletion, "deletes what Git declares"),
-        Some((first, entry)) => {
-            let file = entry.head.as_ref().map(|declared| declared.file.to_string()).unwrap_or_default();
-            let sources = removal.held.iter().map(|(_, entry)| entry.source.clone()).collect();
-            let line = entry.head.as_ref().and_then(|declared| declared.lines.get(0)).unwrap_or_default();
-            let held = Held { count: removal.held.len(), first: (first.to_string(), file), line, sources };
-            (Ground::Holding(held), "deletes what holds declared objects")
-        }
+    let (ground, reason) = if removal.held.is_empty() {
+        (Ground::Deletion, "deletes what Git declares")
+    } else {
+        let sources = removal.held.iter().map(|(_, entry)| entry.source.clone()).collect();
+        let named = removal.held.iter().take(HELD_SHOWN_MAX).map(|(key, entry)| HeldObject::of(key, entry)).collect();
+        let held = Held { count: removal.held.len(), named, sources };
+        (Ground::Holding(held), "deletes what holds declared objects")
     };
     let questions = namespace_question(case).into_iter().collect();
     Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }

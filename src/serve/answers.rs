@@ -25,6 +25,8 @@ pub enum Answer {
     Stays,
     /// To [`Question::Form`]: what the server makes of the declaration.
     Formed(Arc<Form>),
+    /// To [`Question::Fetch`]: it was asked so often just now that it was not asked again.
+    Spared,
     /// Not known, not in time, or not built yet: ruled as the question says.
     Silence,
 }
@@ -65,7 +67,7 @@ pub(crate) async fn ask(
     };
     let answered = join_all(questions.iter().map(one)).await;
     for (question, answer) in questions.iter().zip(answered) {
-        let outcome = if answer == Answer::Silence { "silence" } else { "answered" };
+        let outcome = if matches!(answer, Answer::Silence | Answer::Spared) { "silence" } else { "answered" };
         metrics.questions.get_or_create(&Asked { question: name(question), outcome }).inc();
         take(facts, question, answer);
     }
@@ -111,7 +113,12 @@ fn name(question: &Question) -> &'static str {
 /// Adds one answer; silence counts as asked where the facts can say so.
 fn take(facts: &mut Facts, question: &Question, answer: Answer) {
     match question {
-        Question::Fetch(source) => drop(facts.fetched.insert(source.clone())),
+        Question::Fetch(source) => {
+            facts.fetched.insert(source.clone());
+            if answer == Answer::Silence {
+                facts.silent.insert(source.clone());
+            }
+        }
         Question::Blame(line) => {
             let commit = if let Answer::Wrote(commit) = answer { commit } else { None };
             facts.blame.insert(line.clone(), commit);

@@ -3,7 +3,8 @@
 //!
 //! A case is YAML down to the line `expected: |`:
 //! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
-//! `facts` (`terminating`, `fetched`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
+//! `owners` (of every file), `refused` (where a newer commit went wrong: its file and line),
+//! `facts` (`terminating`, `fetched`, `silent`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
 //! it was asked in vain), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
 //! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
 
@@ -16,7 +17,7 @@ use jiff::{Timestamp, ToSpan as _};
 use landfast::drift::declared::Declared;
 use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
-use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Index, Objects, SourceId};
+use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Objects, SourceId};
 use landfast::gate::facts::{Facts, Line};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
@@ -106,6 +107,13 @@ pub(crate) fn basis(case: &Value) -> Basis {
     }
     let (index, _) = Index::build(&[(&id, &objects)]);
     let mut basis = support::basis(schemas, index, id);
+    let source = Arc::make_mut(basis.sources.values_mut().next().unwrap());
+    let owners = case["owners"].as_array().into_iter().flatten();
+    source.owners = Arc::new(support::OwnedBy(owners.map(|owner| owner.as_str().unwrap().to_owned()).collect()));
+    if let Some((file, line)) = text(case, "refused").rsplit_once(':') {
+        let fault = Fault { file: file.to_owned(), line: line.parse().unwrap(), what: "not UTF-8".to_owned() };
+        source.refused = Some((CommitId(Arc::from("bad0000")), fault));
+    }
     let policy = Arc::make_mut(&mut basis.policy);
     policy.landfast = Some("system:serviceaccount:landfast-system:landfast".to_owned());
     match &case["policy"] {
@@ -177,8 +185,10 @@ fn facts(case: &Value, basis: &Basis) -> Facts {
         let (author, date) = ("Ada Author".to_owned(), "2026-11-02T09:00:00Z".parse().unwrap());
         facts.blame.insert(line, Some(CommitInfo { commit: CommitId(Arc::from("ada0000")), author, date }));
     }
-    if case["facts"]["fetched"] == true {
-        facts.fetched.insert(SourceId(Arc::from("shop")));
+    for (name, set) in [("fetched", &mut facts.fetched), ("silent", &mut facts.silent)] {
+        if case["facts"][name] == true {
+            set.insert(SourceId(Arc::from("shop")));
+        }
     }
     let forms = case["facts"]["forms"].as_array().into_iter().flatten();
     let first = rendered(text(case, "declared"), &basis.schemas).remove(0);

@@ -315,7 +315,7 @@ async fn a_remote_that_breaks_leaves_the_last_good_state_in_force() {
         let error = following.status().error.unwrap();
         assert!(error.contains(said), "{error}");
         assert_eq!(following.values("x"), ["1"]);
-        assert_eq!(following.refresh().await, Refreshed::NotAsked, "a remote that fails is left alone for a while");
+        assert_eq!(following.refresh().await, Refreshed::LeftAlone, "a remote that fails is left alone for a while");
     }
 }
 

@@ -22,8 +22,10 @@ fn warn_lets_in_and_says_what_drifts() {
     let case = Case::new("warn");
     case.declare_and_create(DEPLOYMENT);
     let answer = case.kubectl(User::Alice, &FIVE).succeeds();
-    assert!(answer.stderr.starts_with("Warning: "), "{answer:#?}");
-    assert!(answer.stderr.contains("spec.replicas"), "{answer:#?}");
+    let object = format!("Deployment {}/web", case.namespace);
+    let field = format!("Warning: {object} drifts from Git: spec.replicas: 3 in Git, 5 in this write\n");
+    let origin = format!("Warning: {object}: declared by {}/object.yaml:9 at ", case.namespace);
+    assert!(answer.stderr.starts_with(&format!("{field}{origin}")), "{answer:#?}");
     for line in answer.stderr.lines() {
         assert!(line.trim_start_matches("Warning: ").chars().count() <= 120, "{line}");
     }

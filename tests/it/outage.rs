@@ -76,7 +76,8 @@ fn a_merge_makes_the_very_same_scale_go_in_at_once(shop: &Shop) {
 fn the_last_good_state_holds_without_git(shop: &mut Shop) {
     let away = shop.repository.folder().with_extension("away");
     std::fs::rename(shop.repository.folder(), &away).unwrap();
-    shop.scale(4).fails_with(&["spec.replicas: 5 in Git, 4 in this write"]);
+    let note = "\nnote: Git could not be asked whether it says otherwise by now\nhint: ";
+    shop.scale(4).fails_with(&["spec.replicas: 5 in Git, 4 in this write", note]);
     shop.landfast.kill();
     shop.landfast.resume();
     shop.scale(4).fails_with(&["spec.replicas: 5 in Git, 4 in this write"]);

@@ -17,6 +17,14 @@ fn a_denial_is_on_record_in_every_sink() {
     let note = event["message"].as_str().unwrap_or_default();
     assert!(note.contains("image"), "{event:#}");
     assert_eq!(event["involvedObject"]["kind"], "Deployment");
+    // It shows the first line of each.
+    let listed = case.kubectl(User::Alice, &["get", "events"]).succeeds().stdout;
+    let line = format!(
+        "Deployment {}/web differs from Git in 1 field: spec.template.spec.containers[name=web].image: \
+         \"example.com/web:1\" in Git, \"example.com/web:2\" in this write (by alice)",
+        case.namespace
+    );
+    assert!(listed.contains(&line), "{listed}");
 
     let record = eventually("the line in the log", || {
         let ours = |text: &str| text.contains(&case.namespace) && text.contains(r#""ruling":"Deny""#);

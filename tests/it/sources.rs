@@ -34,9 +34,10 @@ fn a_repository_that_breaks_leaves_the_last_good_state_in_force() {
     await_in_force(&good);
     create(4).fails_with(&["spec.replicas: 3 in Git, 4 in this write"]);
 
-    repository.commit(&[("web.yaml", "<<<<<<< HEAD\nkind: Deployment\n")], "Forget a conflict");
+    let broken = repository.commit(&[("web.yaml", "<<<<<<< HEAD\nkind: Deployment\n")], "Forget a conflict");
     await_status("web.yaml");
-    create(4).fails_with(&["spec.replicas: 3 in Git, 4 in this write"]);
+    let note = format!("\nnote: the newest commit {} is not in force, because of web.yaml:2\nhint: ", &broken[..7]);
+    create(4).fails_with(&["spec.replicas: 3 in Git, 4 in this write", &note]);
     assert_eq!(gate().landfast.revision("fragile").as_deref(), Some(good.as_str()));
 
     repository.remove("web.yaml", "Delete everything");

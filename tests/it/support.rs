@@ -51,6 +51,7 @@ pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
         scope: everywhere(),
         owners: Arc::new(OwnedBy(Vec::new())),
         faults: Arc::default(),
+        refused: None,
     };
     let rule = Rule {
         name: "all".to_owned(),

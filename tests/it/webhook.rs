@@ -198,6 +198,7 @@ pub(crate) fn basis(declared: &[String], schemas: Schemas, rules: Vec<Rule>) -> 
         },
         owners: Arc::new(Nobody),
         faults: Arc::default(),
+        refused: None,
     };
     let landfast = Some(User::Landfast.name().to_owned());
     Basis {

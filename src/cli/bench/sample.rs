@@ -66,6 +66,7 @@ pub(super) fn basis() -> anyhow::Result<Arc<Basis>> {
         scope: Scope { namespaces: all()?, patterns: vec!["*".to_owned()], ..Scope::default() },
         owners: Arc::new(NoOwners),
         faults: Arc::default(),
+        refused: None,
     };
     Ok(Arc::new(Basis {
         sources: BTreeMap::from([(id, Arc::new(source))]),
