@@ -1,6 +1,8 @@
-//! Where does go-yaml read a quoted or plain scalar otherwise than YAML 1.2? What it refuses is refused; what it takes is taken.
+//! Where does go-yaml read otherwise than YAML 1.2? What it refuses is refused; what it takes is taken.
 //!
 //! granit-parser follows YAML 1.2, kubectl's libyaml YAML 1.1; this file holds what lies between, and nothing else.
+
+use std::ops::Range;
 
 use granit_parser::{ErrorKind, Parser};
 
@@ -46,14 +48,19 @@ const OLD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 const OLD_BREAK: &str =
     "a character (NEL, LS or PS) that ends the line as kubectl reads it: escape it in double quotes";
 
-/// A block scalar whose indentation go-yaml cannot find because a tab begins its first text; `before` is the source up to there.
+/// A block scalar with a tab where go-yaml looks for its indentation: before the first text, or before a later line has as many
+/// spaces; `before` is the source up to the text.
 pub(super) fn refused_in_block(source: &str, before: &str) -> Option<&'static str> {
-    if !source.starts_with('\t') {
-        return None;
+    let (above, indentation) = before.rsplit_once('\n')?;
+    let header = above.trim_end().rsplit('\n').next()?.split(" #").next()?;
+    if header.trim_end().chars().rev().take(2).any(|c| c.is_ascii_digit()) {
+        return None; // told, not found
     }
-    let header = before.trim_end().rsplit('\n').next()?.split(" #").next()?;
-    let told = header.trim_end().chars().rev().take(2).any(|c| c.is_ascii_digit());
-    (!told).then_some("a tab begins the text where an indentation of spaces is expected")
+    let is_early = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let spaces = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let is_refused = source.starts_with('\t')
+        || source.lines().skip(1).any(|line| is_early(line) && spaces(line) < indentation.len());
+    is_refused.then_some("a tab where an indentation of spaces is expected")
 }
 
 /// What go-yaml reads otherwise in a plain scalar inside `[]` or `{}`.
@@ -64,26 +71,61 @@ pub(super) fn refused_in_flow(text: &str) -> Option<&'static str> {
     text.starts_with(':').then_some("text that begins with `:` inside [] or {} must be quoted")
 }
 
+/// Whether a comma or bracket right behind a tag inside `[]` or `{}` would be a part of the tag to go-yaml; `before` and `after` are
+/// the source around a scalar that is not written at all.
+pub(super) fn runs_into_a_tag(before: &str, after: &str) -> bool {
+    !before.ends_with([' ', '\t', '\n', '\r']) && after.starts_with([',', '[', ']', '{', '}'])
+}
+
 /// Whether a key that spans lines was introduced by `?`; go-yaml takes no other.
 pub(super) fn is_explicit_key(before: &str) -> bool {
     before.trim_end().ends_with('?')
 }
 
-/// The text with `\'` in double-quoted scalars written as `\x27`, because go-yaml takes it and YAML 1.2 does not.
+/// Where a tab stands before a token of a block, in what lies between two tokens: at the beginning of a line, or behind `-` or `?`.
+pub(super) fn tab_before_a_token(text: &str, between: Range<usize>) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate().take(between.end).skip(between.start);
+    let mut is_before = text[..between.start].ends_with(['\n', '\r']);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\t' if is_before => return Some(at),
+            b' ' | b'\t' => {}
+            b'\n' | b'\r' => is_before = true,
+            b'#' => is_before = bytes.any(|(_, byte)| byte == b'\n'),
+            b'-' | b'?' => is_before = text[at + 1..].starts_with([' ', '\t', '\n', '\r']),
+            _ => is_before = false,
+        }
+    }
+    None
+}
+
+/// The text as YAML 1.2 has it, where go-yaml takes more: `\'` in double quotes becomes `\x27`, and a comment that stands right
+/// behind a quote or bracket gets its space.
 ///
 /// `None` where that is not what is wrong.
 pub(super) fn mended(text: &str) -> Option<String> {
-    if !text.contains("\\'") {
+    if !["\\'", "\"#", "'#", "]#", "}#"].iter().any(|mark| text.contains(mark)) {
         return None;
     }
     let mut mended = text.to_owned();
     for _ in 0..YAML_MENDS_MAX {
         let options = granit_parser::options! { emit_comments: false };
         let error = Parser::new_from_str_with_options(&mended, options).find_map(Result::err);
-        let Some(error) = error.filter(|error| *error.kind() == ErrorKind::UnknownQuotedScalarEscape) else {
+        let Some((kind, at)) = error.and_then(|error| Some((error.kind().clone(), error.marker().byte_offset()?)))
+        else {
             return (mended != text).then_some(mended);
         };
-        mended = replaced(&mended, error.marker().byte_offset()?)?;
+        match kind {
+            ErrorKind::UnknownQuotedScalarEscape => mended = replaced(&mended, at)?,
+            ErrorKind::CommentNotSeparated
+            | ErrorKind::InvalidTrailingSingleQuotedScalar
+            | ErrorKind::InvalidTrailingDoubleQuotedScalar
+                if mended.get(at..)?.starts_with('#') =>
+            {
+                mended.insert(at, ' ');
+            }
+            _ => return (mended != text).then_some(mended),
+        }
     }
     None
 }

@@ -66,14 +66,22 @@ pub(super) fn read(text: &str, before: u32) -> Result<Tree<'_>, YamlError> {
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
-    let mut builder =
-        Builder { text, tree: Tree::default(), open: Vec::new(), flows: 0, anchors: FxHashMap::default(), before };
+    let mut builder = Builder {
+        text,
+        tree: Tree::default(),
+        open: Vec::new(),
+        flows: 0,
+        passed: 0,
+        anchors: FxHashMap::default(),
+        before,
+    };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let mark = error.marker();
             YamlError::at(line(mark.line(), before), column(mark.col()), error.kind().to_string())
         })?;
         if matches!(event, Event::DocumentEnd) {
+            builder.pass(span)?;
             break;
         }
         builder.take(event, span)?;
@@ -96,15 +104,29 @@ struct Builder<'t> {
     open: Vec<(Index, StructureStyle)>,
     /// How many of them stand in `[]` or `{}`.
     flows: usize,
+    /// Byte up to which the text has been read.
+    passed: usize,
     anchors: FxHashMap<usize, Index>,
     before: u32,
 }
 
 impl<'t> Builder<'t> {
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), YamlError> {
+        let ends = matches!(event, Event::SequenceEnd | Event::MappingEnd);
+        // Where a block ends, nothing stands.
+        if !ends || self.flows > 0 {
+            self.pass(span)?;
+        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check(&text, style, span)?;
+                if tag.is_some()
+                    && self.flows > 0
+                    && span.is_empty()
+                    && escapes::runs_into_a_tag(self.before(span), self.after(span))
+                {
+                    return Err(self.fail(span, "a tag must be followed by a blank"));
+                }
                 let style = if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted };
                 let tag = tag.map(|tag| whole_tag(&tag));
                 self.add(Shape::Scalar(Written { text, style, tag }), anchor, span)?;
@@ -136,6 +158,21 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
+    /// Passes over what stands between the tokens of two events.
+    fn pass(&mut self, span: Span) -> Result<(), YamlError> {
+        let (Some(start), Some(end)) = (span.start.byte_offset(), span.end.byte_offset()) else { return Ok(()) };
+        if self.flows == 0
+            && let Some(at) = escapes::tab_before_a_token(self.text, self.passed..start)
+        {
+            let lines = self.text[at..start].matches('\n').count();
+            let own = &self.text[self.text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+            let (line, column) = (line(span.start.line() - lines, self.before), column(own.chars().count()));
+            return Err(YamlError::at(line, column, "a tab where kubectl expects spaces"));
+        }
+        self.passed = self.passed.max(end);
+        Ok(())
+    }
+
     fn open(&mut self, index: Index, style: StructureStyle) {
         self.open.push((index, style));
         self.flows += usize::from(style == StructureStyle::Flow);
@@ -144,7 +181,7 @@ impl<'t> Builder<'t> {
     /// Refuses what go-yaml refuses or reads otherwise.
     fn check(&self, text: &str, style: ScalarStyle, span: Span) -> Result<(), YamlError> {
         let source = span.slice(self.text).unwrap_or_default();
-        let before = span.start.byte_offset().and_then(|at| self.text.get(..at)).unwrap_or_default();
+        let before = self.before(span);
         let refused = match style {
             ScalarStyle::DoubleQuoted => escapes::refused(source).or_else(|| escapes::refused_quoted(source)),
             ScalarStyle::SingleQuoted => escapes::refused_quoted(source),
@@ -161,10 +198,21 @@ impl<'t> Builder<'t> {
         }
         let parent = self.open.last().map(|&(parent, _)| &self.tree.nodes[parent].shape);
         let is_key = matches!(parent, Some(Shape::Mapping(children)) if children.len() % 2 == 0);
+        let is_key = is_key && (self.flows == 0 || self.after(span).trim_start().starts_with(':'));
         if is_key && source.contains('\n') && !escapes::is_explicit_key(before) {
             return Err(self.fail(span, "a key must stand on one line"));
         }
         Ok(())
+    }
+
+    /// The text up to an event.
+    fn before(&self, span: Span) -> &'t str {
+        span.start.byte_offset().and_then(|at| self.text.get(..at)).unwrap_or_default()
+    }
+
+    /// The text behind it.
+    fn after(&self, span: Span) -> &'t str {
+        span.end.byte_offset().and_then(|at| self.text.get(at..)).unwrap_or_default()
     }
 
     fn add(&mut self, shape: Shape<'t>, anchor: usize, span: Span) -> Result<Index, YamlError> {

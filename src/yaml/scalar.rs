@@ -25,12 +25,12 @@ pub(super) enum Resolved {
     Merge,
 }
 
-/// Whether a key is the merge key: a plain `<<`, or tagged as one.
+/// Whether a key is the merge key: a plain `<<`, or tagged as one, or with the tag `!`, which to go-yaml is as if it were plain.
 pub(super) fn is_merge(written: &Written<'_>) -> bool {
     written.text == "<<"
         && match written.tag.as_deref() {
             None => written.style == Style::Plain,
-            Some(tag) => tag.strip_prefix(CORE) == Some("merge"),
+            Some(tag) => tag == "!" || tag.strip_prefix(CORE) == Some("merge"),
         }
 }
 
@@ -64,9 +64,19 @@ pub(super) fn resolve(written: &Written<'_>) -> Result<Resolved, String> {
 fn binary(text: &str) -> Result<Resolved, String> {
     let bare: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     match STANDARD.decode(bare) {
-        Ok(bytes) => Ok(Resolved::String(String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => Ok(Resolved::String(lossy(&bytes))),
         Err(_) => Err("!!binary value holds invalid base64".to_owned()),
     }
+}
+
+/// As text, with U+FFFD for each byte that is none: Go's JSON has one for each.
+fn lossy(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
 
 /// Whether what looks like a date is told apart from a string.

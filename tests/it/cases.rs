@@ -18,15 +18,16 @@ use landfast::drift::declared::Declared;
 use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Objects, SourceId};
+use landfast::gate::decide;
 use landfast::gate::facts::{Facts, Line};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
 use landfast::gate::write;
-use landfast::gate::{decide, json, response};
 use landfast::{render, yaml};
 use serde_json::{Value, json};
 
+use crate::found::targets::reviews::holds;
 use crate::support;
 
 const EXPECTED: &str = "\nexpected: |\n";
@@ -67,21 +68,8 @@ fn check(case: &Value) -> Outcome {
     let facts = facts(case, &basis);
     let review = serde_json::to_vec(&review(case, &basis)).unwrap();
     let outcome = decide(&write::Write::parse(&review).unwrap(), &basis, &facts, now());
-    consistent(&outcome);
+    holds(&outcome);
     outcome
-}
-
-/// What holds of every outcome.
-fn consistent(outcome: &Outcome) {
-    let verdict = &outcome.verdict;
-    let answer: Value = serde_json::from_slice(&response::Answer::of(verdict, "u-1").to_json()).unwrap();
-    assert_eq!(answer["response"]["allowed"], verdict.allowed());
-    assert_eq!(json::verdict_json(verdict, "u-1")["allowed"], verdict.allowed());
-    assert_eq!(verdict.message.is_empty(), verdict.ruling == Ruling::Allow, "{}", verdict.message);
-    assert!(verdict.message.lines().next().unwrap_or_default().chars().count() <= 120);
-    assert!(verdict.warnings.iter().all(|warning| warning.chars().count() <= 120));
-    assert!(!verdict.message.chars().any(|character| character.is_control() && character != '\n'));
-    assert_eq!(verdict.warnings.is_empty(), !(verdict.enforced && verdict.ruling == Ruling::Warn));
 }
 
 fn text<'c>(case: &'c Value, member: &str) -> &'c str {

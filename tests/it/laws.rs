@@ -37,18 +37,33 @@ fn typing(kind: usize) -> Typing<'static> {
 }
 
 /// What is left to choose by; nothing left always chooses the first.
-struct Choices<'c>(std::slice::Iter<'c, u16>);
+pub(crate) struct Choices<'c>(std::slice::Iter<'c, u16>);
 
-impl Choices<'_> {
-    fn below(&mut self, bound: usize) -> usize {
+/// So many choices, the same for the same seed.
+pub(crate) fn chosen(seed: u64, count: usize) -> Vec<u16> {
+    // Knuth's MMIX generator; its high bits are the good ones. The first few still look like the seed.
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u16::try_from(state >> 48).unwrap()
+    };
+    (0..count + 4).map(|_| next()).skip(4).collect()
+}
+
+impl<'c> Choices<'c> {
+    pub(crate) fn new(all: &'c [u16]) -> Self {
+        Self(all.iter())
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0.next().map_or(0, |choice| usize::from(*choice) % bound.max(1))
     }
 
-    fn of<T: Clone>(&mut self, all: &[T]) -> T {
+    pub(crate) fn of<T: Clone>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())].clone()
     }
 
-    fn one_in(&mut self, odds: usize) -> bool {
+    pub(crate) fn one_in(&mut self, odds: usize) -> bool {
         self.below(odds) == odds - 1
     }
 
@@ -413,7 +428,7 @@ struct Pair<'c> {
 
 impl<'c> Pair<'c> {
     fn of(choices: &'c [u16]) -> Self {
-        let mut choices = Choices(choices.iter());
+        let mut choices = Choices::new(choices);
         let kind = choices.below(KINDS.len());
         let schema = typing(kind).schema;
         let whole = grown(schema.unwrap(), &mut choices, 0);
@@ -473,13 +488,8 @@ proptest! {
 #[test]
 fn the_laws_are_tried_on_objects_that_differ_and_agree() {
     let (mut differ, mut deep, mut more) = (0, 0, 0);
-    let mut state = 1_u64;
-    for _ in 0..300 {
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            u16::try_from(state >> 48).unwrap()
-        };
-        let choices: Vec<u16> = (0..1_000).map(|_| next()).collect();
+    for seed in 0..300 {
+        let choices = chosen(seed, 1_000);
         let mut pair = Pair::of(&choices);
         let found = pair.found();
         differ += usize::from(!found.is_empty());

@@ -44,7 +44,7 @@ fn ours(case: &Case) -> Option<Vec<Value>> {
 }
 
 /// Floats to 15 digits: `serde_json`, which the test reads with, loses the last bit.
-fn plain(value: &mut Value) {
+pub(crate) fn plain(value: &mut Value) {
     match value {
         Value::Number(number) if !number.is_i64() => {
             *value = json!(format!("float {:.14e}", number.as_f64().unwrap()));
