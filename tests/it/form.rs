@@ -353,6 +353,80 @@ fn a_form_is_learnt_once_and_holds_until_something_changes_that_makes_it() {
     });
 }
 
+/// Adds an annotation to ConfigMaps; `$NAMESPACE` names it.
+const POLICY: &str = "\
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: { name: annotates-$NAMESPACE }
+spec:
+  matchConstraints:
+    namespaceSelector: { matchLabels: { kubernetes.io/metadata.name: $NAMESPACE } }
+    resourceRules: [{ apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps] }]
+  failurePolicy: Fail
+  reinvocationPolicy: Never
+  mutations:
+    - patchType: ApplyConfiguration
+      applyConfiguration: { expression: 'Object{metadata: Object.metadata{annotations: {\"by\": \"first\"}}}' }
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: { name: annotates-$NAMESPACE }
+spec: { policyName: annotates-$NAMESPACE }
+";
+
+const SCREWS: &str = "\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: screws.example.com }
+spec:
+  group: example.com
+  names: { kind: Screw, plural: screws }
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties: { size: { type: integer }, head: { type: string, default: first } }
+";
+
+#[test]
+fn a_changed_policy_or_schema_makes_another_form() {
+    let (plane, namespace) = (control_plane(), control_plane().namespace());
+    let apply = |manifest: &str| {
+        let manifest = manifest.replace("$NAMESPACE", &namespace);
+        plane.kubectl_with_input(User::Admin, &["apply", "--server-side", "-f", "-"], &manifest).succeeds();
+    };
+    apply(SCREWS);
+    plane.kubectl(User::Admin, &["wait", "--for=condition=Established", "crd/screws.example.com"]).succeeds();
+    apply(POLICY);
+    let named = "metadata: { name: web, namespace: $NAMESPACE }\n";
+    let map = form_of(&format!("apiVersion: v1\nkind: ConfigMap\n{named}data: {{ a: b }}\n"), &namespace);
+    let screw = form_of(&format!("apiVersion: example.com/v1\nkind: Screw\n{named}spec: {{ size: 1 }}\n"), &namespace);
+    let learner = RUNTIME.block_on(Learner::new());
+    let becomes = |of: &FormOf, resource: &str, with: &str| {
+        eventually(&format!("the form of {of:?} to have {with}"), || {
+            let form = RUNTIME.block_on(learner.form(of, resource))?;
+            serde_json::to_string(&*form).unwrap().contains(with).then_some(())
+        });
+    };
+    becomes(&map, "configmaps", "first");
+    becomes(&screw, "screws", "first");
+    apply(&POLICY.replace("first", "second"));
+    apply(&SCREWS.replace("first", "second"));
+    becomes(&map, "configmaps", "second");
+    becomes(&screw, "screws", "second");
+    plane.kubectl(User::Admin, &["delete", "crd/screws.example.com", "--wait=false"]).succeeds();
+    let policy =
+        ["delete", "mutatingadmissionpolicy,mutatingadmissionpolicybinding", &format!("annotates-{namespace}")];
+    plane.kubectl(User::Admin, &policy).succeeds();
+}
+
 #[test]
 fn that_there_is_no_form_is_remembered_for_a_while() {
     let namespace = control_plane().namespace();
