@@ -214,7 +214,7 @@ fn of_what_another_webhook_made_before_only_the_first_write_is_warned() {
         case.kubectl(User::Alice, &["annotate", "--overwrite", "deployment", "web", &note]).succeeds().stderr
     };
     let first = annotate(0);
-    assert!(first.contains("differed from Git already"), "{first}");
+    assert!(first.contains("containers[name=web].image: \"example.com/web:1\" in Git, "), "{first}");
     let mut notes = 1..;
     eventually("the form to be learnt behind the write", || annotate(notes.next()?).is_empty().then_some(()));
 }
@@ -257,7 +257,7 @@ fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known
     let _foreign = Foreign::register("another", Habit::RefusesDryRuns, &case.namespace);
     case.declare("object.yaml", GATED);
     let created = case.feed(User::Alice, &["create", "-f", "-"], GATED).succeeds();
-    assert!(created.stderr.contains("may drift from Git"), "{created:#?}");
+    assert!(created.stderr.contains("maxUnavailable: 2 in Git, not in this write"), "{created:#?}");
     case.kubectl(User::Alice, &["scale", "statefulset", "web", "--replicas=5"])
         .fails_with(&["spec.replicas: 1 in Git, 5 in this write"]);
     let asked = gate().landfast.metric("landfast_questions_total", &["question=\"form\"", "outcome=\"silence\""]);
