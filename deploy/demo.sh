@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Shows Landfast at work on a real control plane: each step is a command and its real answer, which is checked.
 #
-#   deploy/demo.sh [--keep]      --keep: leave everything running and print how to use it and how to end it
+#   deploy/demo.sh               the whole story, under a minute once everything is built
+#   deploy/demo.sh --keep        leaves everything running and prints how to use it and how to end it
+#   deploy/demo.sh --help        these words
 #
 # It installs or builds what is missing first (minutes, once). Nothing leaves this machine's loopback, and nothing
 # is left behind. Exit code 0: every answer was as expected.
@@ -11,11 +13,17 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$root/tests/testbed/prepare.sh"
 
 keep=
-case "${1:-}" in
-'') ;;
---keep) keep=yes ;;
-*) stop "unknown argument \`$1\`" "usage: deploy/demo.sh [--keep]" ;;
-esac
+for argument in "$@"; do
+    case "$argument" in
+    --keep) keep=yes ;;
+    -h | --help)
+        # The words at the top of this file.
+        sed -n '2,/^set /{ /^#/s/^# \{0,1\}//p; }' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+    *) stop "unknown argument \`$argument\`" "usage: deploy/demo.sh [--keep | --help]" ;;
+    esac
+done
 
 bold= dim= red= green= plain=
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then

@@ -2,7 +2,7 @@
 
 use crate::audit::record::Record;
 
-/// Writes one log line.
+/// Writes one log line. Members whose names end in `.json` hold JSON; the log writes them as such, without the ending.
 pub fn write(record: &Record) {
     let object = &record.object;
     let origin = record.origin.as_ref();
@@ -26,8 +26,8 @@ pub fn write(record: &Record) {
         revision = record.revision.as_deref(),
         owners = record.owners.join(" "),
         reason = record.reason,
-        origin = origin.map(|origin| serde_json::to_string(origin).unwrap_or_default()),
-        fields = serde_json::to_string(&record.fields).unwrap_or_default(),
+        origin.json = origin.map(|origin| serde_json::to_string(origin).unwrap_or_default()),
+        fields.json = serde_json::to_string(&record.fields).unwrap_or_default(),
         // `message` is the line's own name for its words.
         told = record.message,
         "Ruled"

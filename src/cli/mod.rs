@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod check;
 pub mod diff;
+mod log;
 mod offline;
 pub mod serve;
 
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+use crate::cli::log::JsonLine;
 
 /// Stops configuration drift at write time: what Git declares is the only way in.
 #[derive(Debug, Parser)]
@@ -86,7 +89,6 @@ const LOGGED: &str = "info,kube_runtime=off";
 fn log_to_stderr() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let layer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set =
-        if std::io::stderr().is_terminal() { layer.try_init() } else { layer.json().flatten_event(true).try_init() };
+    let set = if std::io::stderr().is_terminal() { layer.try_init() } else { layer.event_format(JsonLine).try_init() };
     set.map_err(|error| anyhow::anyhow!(error).context("cannot start logging"))
 }

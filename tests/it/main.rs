@@ -11,6 +11,7 @@ mod comparison;
 mod config;
 mod control_plane;
 mod deletions;
+mod demo;
 mod equivalence;
 mod follow;
 mod follow_kinds;

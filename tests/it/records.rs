@@ -30,6 +30,7 @@ fn a_denial_is_on_record_in_every_sink() {
         let ours = |text: &str| text.contains(&case.namespace) && text.contains(r#""ruling":"Deny""#);
         gate().landfast.records(|line| ours(&line.to_string())).pop()
     });
+    assert_eq!(record["fields"][0]["path"], "spec.template.spec.containers[name=web].image", "{record:#}");
     let text = record.to_string();
     for part in
         ["alice", "example.com/web:1", "example.com/web:2", "object.yaml", r#""policy":"deny""#, r#""source":"cases""#]
