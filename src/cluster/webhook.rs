@@ -202,7 +202,7 @@ mod tests {
     use crate::drift::declared::{Declared, Lines, ObjectKey};
     use crate::drift::schema::Schemas;
     use crate::gate::basis::{Basis, Entry, Index, Owners, Scope, Source, SourceId};
-    use crate::gate::policy::{FailurePolicy, KindName, Match, Mode, Policy, Rule};
+    use crate::gate::policy::{FailurePolicy, KindName, Mode, Policy, Rule};
     use crate::gate::verdict::Ruling;
 
     #[derive(Debug)]
@@ -268,17 +268,7 @@ mod tests {
     }
 
     fn rule(mode: Mode, failure_policy: FailurePolicy, ruling: Ruling) -> Rule {
-        Rule {
-            name: "shop".into(),
-            precedence: 1,
-            mode,
-            failure_policy,
-            matches: Match::default(),
-            drift: ruling,
-            delete: ruling,
-            undeclared_fields: Ruling::Allow,
-            writers: Vec::new(),
-        }
+        Rule { mode, failure_policy, drift: ruling, delete: ruling, ..Rule::named("shop", 1) }
     }
 
     fn in_namespace(mut rule: Rule, glob: &str) -> Rule {

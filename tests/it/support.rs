@@ -42,18 +42,22 @@ pub(crate) fn revision() -> CommitId {
     CommitId(Arc::from("3f2a91c0000000000000000000000000000000aa"))
 }
 
-/// One source at one revision, and one policy that enforces all.
-pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
-    let source = Source {
-        id: id.clone(),
+/// A source at one revision that may declare anything.
+pub(crate) fn source(id: SourceId) -> Source {
+    Source {
+        id,
         revision: Some(revision()),
         max_lag: Duration::from_hours(24),
         scope: everywhere(),
         owners: Arc::new(OwnedBy(Vec::new())),
         faults: Arc::default(),
         refused: None,
-    };
-    let rule = Rule {
+    }
+}
+
+/// A policy that enforces all.
+pub(crate) fn rule() -> Rule {
+    Rule {
         name: "all".to_owned(),
         precedence: 1,
         mode: Mode::Enforce,
@@ -63,7 +67,12 @@ pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
         delete: Ruling::Deny,
         undeclared_fields: Ruling::Allow,
         writers: Vec::new(),
-    };
-    let policy = Policy { rules: vec![rule], ..Policy::default() };
-    Basis { sources: [(id, Arc::new(source))].into(), index: Arc::new(index), schemas, policy: Arc::new(policy) }
+    }
+}
+
+/// One source at one revision, and one policy that enforces all.
+pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
+    let policy = Policy { rules: vec![rule()], ..Policy::default() };
+    let sources = [(id.clone(), Arc::new(source(id)))].into();
+    Basis { sources, index: Arc::new(index), schemas, policy: Arc::new(policy) }
 }

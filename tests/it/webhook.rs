@@ -16,8 +16,8 @@ use landfast::cluster::standing::Standing;
 use landfast::cluster::webhook::Backend;
 use landfast::drift::declared::{Declared, Lines, ObjectKey};
 use landfast::drift::schema::Schemas;
-use landfast::gate::basis::{Basis, Entry, Index, Owners, Scope, Source, SourceId};
-use landfast::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
+use landfast::gate::basis::{Basis, Entry, Index, Scope, SourceId};
+use landfast::gate::policy::{FailurePolicy, Policy, Rule};
 use landfast::gate::verdict::Ruling;
 use landfast::serve::authority::Authority;
 use landfast::serve::listener::Listener;
@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::support;
 use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::eventually;
 use crate::testbed::scratch::Scratch;
@@ -50,15 +51,6 @@ pub(crate) struct Bench {
     pub(crate) standing: watch::Receiver<Standing>,
     end: Option<oneshot::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Nobody;
-
-impl Owners for Nobody {
-    fn of(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 impl Bench {
@@ -155,17 +147,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// A policy over everything.
 pub(crate) fn rule(failure_policy: FailurePolicy) -> Rule {
-    Rule {
-        name: "all".into(),
-        precedence: 1,
-        mode: Mode::Enforce,
-        failure_policy,
-        matches: Match::default(),
-        drift: Ruling::Deny,
-        delete: Ruling::Deny,
-        undeclared_fields: Ruling::Warn,
-        writers: Vec::new(),
-    }
+    Rule { failure_policy, undeclared_fields: Ruling::Warn, ..support::rule() }
 }
 
 /// A basis that declares these: `apps/v1 Deployment shop/web`.
@@ -187,26 +169,15 @@ pub(crate) fn basis(declared: &[String], schemas: Schemas, rules: Vec<Rule>) -> 
         let head = Some(Arc::new(head));
         index.objects.insert(key, Entry { source: id.clone(), head, since: now(), past: Arc::from([]) });
     }
-    let source = Source {
-        id: id.clone(),
-        revision: None,
-        max_lag: Duration::ZERO,
-        scope: Scope {
-            namespaces: GlobSet::empty(),
-            patterns: vec!["test-*".into(), "?ank".into(), "default".into()],
-            cluster_scoped: true,
-        },
-        owners: Arc::new(Nobody),
-        faults: Arc::default(),
-        refused: None,
-    };
-    let landfast = Some(User::Landfast.name().to_owned());
-    Basis {
-        sources: [(id, Arc::new(source))].into(),
-        index: Arc::new(index),
-        schemas,
-        policy: Arc::new(Policy { generation: 1, rules, landfast }),
+    let patterns = vec!["test-*".into(), "?ank".into(), "default".into()];
+    let mut basis = support::basis(schemas, index, id);
+    for source in basis.sources.values_mut() {
+        Arc::make_mut(source).scope =
+            Scope { namespaces: GlobSet::empty(), patterns: patterns.clone(), cluster_scoped: true };
     }
+    let landfast = Some(User::Landfast.name().to_owned());
+    basis.policy = Arc::new(Policy { generation: 1, rules, landfast });
+    basis
 }
 
 /// What many repositories declare.
