@@ -486,6 +486,19 @@ fn landfasts_own_account_can_make_nothing_but_dry_runs() {
     let create = ["-n", &namespace, "create", "configmap", "own"];
     control_plane().kubectl(User::Landfast, &create).fails_with(&["Landfast only rehearses this write"]);
     control_plane().kubectl(User::Landfast, &[&create[..], &["--dry-run=server"]].concat()).succeeds();
-    let token = ["-n", &namespace, "create", "token", "default"];
-    control_plane().kubectl(User::Landfast, &token).fails_with(&["Landfast only rehearses this write"]);
+    // A dry-run of a token is a token.
+    let token = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default/token");
+    let request = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest"}"#;
+    for path in [&token, &format!("{token}?dryRun=All")] {
+        let create = ["create", "--raw", path, "-f", "-"];
+        let asked = control_plane().kubectl_with_input(User::Landfast, &create, request);
+        asked.fails_with(&["Landfast only rehearses this write"]);
+    }
+    // What no policy sees, or what shows a Secret, its role must leave out.
+    for (verb, resource) in
+        [("create", "nodes/proxy"), ("create", "pods/exec"), ("patch", "secrets"), ("get", "secrets")]
+    {
+        let may = ["auth", "can-i", verb, resource, "--quiet", "--all-namespaces"];
+        assert!(control_plane().kubectl(User::Landfast, &may).code != 0, "{verb} {resource}");
+    }
 }
