@@ -495,10 +495,11 @@ fn landfasts_own_account_can_make_nothing_but_dry_runs() {
         asked.fails_with(&["Landfast only rehearses this write"]);
     }
     // What no policy sees, or what shows a Secret, its role must leave out.
-    for (verb, resource) in
-        [("create", "nodes/proxy"), ("create", "pods/exec"), ("patch", "secrets"), ("get", "secrets")]
+    for [verb, resource, subresource] in
+        [["create", "nodes", "proxy"], ["create", "pods", "exec"], ["patch", "secrets", ""]]
     {
-        let may = ["auth", "can-i", verb, resource, "--quiet", "--all-namespaces"];
-        assert!(control_plane().kubectl(User::Landfast, &may).code != 0, "{verb} {resource}");
+        let may = ["auth", "can-i", verb, resource, "--subresource", subresource, "--all-namespaces"];
+        let may = control_plane().kubectl(User::Landfast, &may);
+        assert!(may.code != 0 && may.stdout.trim() == "no", "{may:#?}");
     }
 }
