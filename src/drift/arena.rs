@@ -125,6 +125,8 @@ pub(crate) struct Arena {
     definitions: FxHashMap<Box<str>, TypeId>,
     /// By type; see [`digest`](Self::digest).
     digests: Vec<u64>,
+    /// Whether these are a custom resource's, whose values stay as they are written.
+    custom: bool,
 }
 
 /// How deep types are told apart by their digest: twice the depth of a Deployment. A recursive type is told apart so, too.
@@ -135,7 +137,17 @@ impl Arena {
     pub(crate) const DEDUCED: TypeId = TypeId(0);
 
     pub(crate) fn new() -> Self {
-        Self { types: vec![Type::Deduced], definitions: FxHashMap::default(), digests: Vec::new() }
+        Self { types: vec![Type::Deduced], definitions: FxHashMap::default(), digests: Vec::new(), custom: false }
+    }
+
+    /// Says that these are a custom resource's types.
+    pub(crate) fn be_custom(&mut self) {
+        self.custom = true;
+    }
+
+    /// Whether these are a custom resource's types.
+    pub(crate) fn is_custom(&self) -> bool {
+        self.custom
     }
 
     /// Adds a type.

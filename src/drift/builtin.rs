@@ -409,7 +409,7 @@ mod tests {
         };
         assert_eq!(of("apps", "Deployment", "spec.replicas"), "1");
         assert_eq!(of("networking.k8s.io", "NetworkPolicy", "spec.ingress.ports.protocol"), "\"TCP\"");
-        assert_eq!(of("apps", "StatefulSet", "spec.volumeClaimTemplates.apiVersion"), "\"v1\"");
+        assert_eq!(of("apps", "StatefulSet", "spec.volumeClaimTemplates.apiVersion"), "kept");
         assert_eq!(of("apps", "StatefulSet", "spec.volumeClaimTemplates.status.phase"), "\"Pending\"");
         let token = "spec.template.spec.volumes.projected.sources.serviceAccountToken.expirationSeconds";
         assert_eq!(of("apps", "Deployment", token), "3600");

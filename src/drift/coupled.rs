@@ -6,7 +6,7 @@
 use crate::drift::document::{At, Value};
 use crate::drift::schema::Default;
 use crate::drift::slot::Fields;
-use crate::drift::value::Answer;
+use crate::drift::value::{Answer, equal};
 
 /// Whether a declared member comes out the same, where another member decides that; `None` where it decides itself.
 pub(crate) fn coupled(
@@ -21,6 +21,12 @@ pub(crate) fn coupled(
             account(declared, live, name)
         }
         "sessionAffinityConfig" if depends(name) => affinity(declared, live?),
+        "healthCheckNodePort" if depends(name) => health_check(declared, live?),
+        // A Node's range has two names, too: only the server knows which wins.
+        "podCIDR" | "podCIDRs" if depends("podCIDR") && depends("podCIDRs") => {
+            let (own, live) = (declared.get(name)?, live.and_then(|live| live.get(name)));
+            (!live.is_some_and(|live| equal(own, live))).then_some(Answer::Unknown)
+        }
         _ => None,
     }
 }
@@ -38,10 +44,23 @@ fn account(declared: At<'_, '_>, live: Option<At<'_, '_>>, name: &str) -> Option
     Some(Answer::from_equal(becomes == text(live.and_then(|live| live.get(name)))?))
 }
 
+/// A Service has a `healthCheckNodePort` only where it is a load balancer that keeps traffic local.
+fn health_check(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
+    let is = |name, text| declared.get(name).or_else(|| live.get(name)).and_then(At::as_str) == Some(text);
+    if is("type", "LoadBalancer") && is("externalTrafficPolicy", "Local") {
+        return None;
+    }
+    if live.get("healthCheckNodePort").is_none_or(At::is_null) {
+        return Some(Answer::Same);
+    }
+    let was = |name, text| live.get(name).and_then(At::as_str) == Some(text);
+    (was("type", "LoadBalancer") && was("externalTrafficPolicy", "Local")).then_some(Answer::Differs)
+}
+
 /// A Service has a `sessionAffinityConfig` only with the affinity `ClientIP`.
 fn affinity(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
-    let becomes = declared.get("sessionAffinity").or_else(|| live.get("sessionAffinity"))?;
-    if becomes.as_str() == Some("ClientIP") {
+    let becomes = declared.get("sessionAffinity").or_else(|| live.get("sessionAffinity"));
+    if becomes.and_then(At::as_str) == Some("ClientIP") {
         return None;
     }
     match live.get("sessionAffinityConfig").filter(|config| !config.is_null()) {

@@ -108,6 +108,9 @@ pub(crate) enum Stands {
 pub(crate) fn canonical(text: &str, stands: Stands) -> Option<String> {
     let finest = if stands == Stands::InResourceList { MILLI } else { NANO };
     let quantity = Quantity::parse(text)?.rounded_to(finest);
+    if is_kept(text, finest) {
+        return Some(text.to_owned());
+    }
     let suffix = text.trim_start_matches(|next: char| next.is_ascii_digit() || matches!(next, '.' | '+' | '-'));
     let sign = if quantity.negative { "-" } else { "" };
     if quantity.mantissa == 0 {
@@ -126,6 +129,26 @@ pub(crate) fn canonical(text: &str, stands: Stands) -> Option<String> {
         Some((suffix, _)) => format!("{sign}{number}{suffix}"),
         None => format!("{sign}{number}e{thousands}"),
     })
+}
+
+/// Whether the server takes this text for canonical and keeps it (`resource.ParseQuantity`: "if the number is in canonical form,
+/// reuse the string"): `1e0`, `+1` and `1.500` stay, `1e1`, `1.50` and `1000` do not.
+fn is_kept(text: &str, finest: i32) -> bool {
+    let number = text.strip_prefix(['+', '-']).unwrap_or(text).trim_start_matches('0');
+    let digits_end = number.find(|next: char| !next.is_ascii_digit() && next != '.').unwrap_or(number.len());
+    let (digits, suffix) = number.split_at(digits_end);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (Some((binary, decimal)), Ok(places)) = (suffix_of(suffix), i32::try_from(fraction.len())) else {
+        return false;
+    };
+    let length = whole.len().max(1) + fraction.len();
+    if binary > 0 {
+        let fits = length + 3 * usize::try_from(binary).unwrap_or(usize::MAX) <= 14 && fraction.is_empty();
+        return fits && whole.parse::<u64>().is_ok_and(|value| value % 8 != 0);
+    }
+    let scale = decimal - places;
+    let is_canonical = scale % 3 == 0 && !whole.is_empty() && !format!("{whole}{fraction}").ends_with("000");
+    is_canonical && length <= 18 && scale >= finest
 }
 
 impl Quantity {
@@ -276,7 +299,12 @@ mod tests {
             ("0Gi", "0"),
             ("-1024Ki", "-1Mi"),
             ("1024Ei", "9223372036854775807"),
-            ("1e0", "1"),
+            ("1e0", "1e0"),
+            ("1e1", "10"),
+            ("1.500", "1.500"),
+            ("1.5e0", "1500e-3"),
+            ("1028Mi", "1028Mi"),
+            ("+1", "+1"),
         ] {
             assert_eq!(canonical(written, Stands::Alone).as_deref(), Some(kept), "{written}");
         }

@@ -192,6 +192,11 @@ impl<'s> SchemaRef<'s> {
         Self { arena, ty }
     }
 
+    /// Whether it is a custom resource's, whose values stay as they are written: an item may be null, and is no zero then.
+    pub fn is_custom(self) -> bool {
+        self.arena.is_custom()
+    }
+
     /// How a value of this schema merges.
     pub fn shape(self) -> Shape<'s> {
         match self.arena.get(self.ty) {

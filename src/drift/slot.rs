@@ -62,9 +62,10 @@ impl<'s> Slot<'s> {
         Self { nullable: true, ..Self::of(Type::Deduced) }
     }
 
-    /// An item of a list: never absent, `null` stands for its zero value.
+    /// An item of a list: never absent; `null` stands for its zero value in a Go list, for itself in a custom resource.
     fn item(schema: SchemaRef<'s>) -> Self {
-        Self { zero: Zero::Written, named: false, ..Self::of(Type::Schema(schema)) }
+        let zero = if schema.is_custom() { Zero::Value } else { Zero::Written };
+        Self { nullable: schema.is_custom(), zero, named: false, ..Self::of(Type::Schema(schema)) }
     }
 
     fn member(member: MemberRef<'s>, named: bool) -> Self {

@@ -27,6 +27,7 @@ pub(crate) type Wrong = &'static str;
 
 impl<'a> Structural<'a> {
     pub(crate) fn new(arena: &'a mut Arena) -> Self {
+        arena.be_custom();
         let builtin = Schemas::builtin();
         let mut metadata = |group, kind, path: &[&str]| {
             let root = builtin.root(group, "v1", kind).expect("the tests read these kinds from the embedded table");
@@ -46,7 +47,7 @@ impl<'a> Structural<'a> {
         let map = match schema {
             Value::Object(schema) => self.map(schema, 0, Some(self.metadata))?,
             Value::Null => {
-                let members = self.resource_members(self.metadata);
+                let members = self.resource_members(self.metadata, Zero::Written);
                 Type::Map(MapType::new(members, false, true, Some(value(Arena::DEDUCED))))
             }
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -94,7 +95,9 @@ impl<'a> Structural<'a> {
         let metadata = metadata.or(flag(schema, "x-kubernetes-embedded-resource").then_some(self.embedded_metadata));
         let mut members = Vec::new();
         if let Some(metadata) = metadata {
-            members = self.resource_members(metadata);
+            // Of a resource within another, the server writes no metadata.
+            let zero = if metadata == self.metadata { Zero::Written } else { Zero::Value };
+            members = self.resource_members(metadata, zero);
         }
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, property) in properties.into_iter().flatten() {
@@ -117,8 +120,8 @@ impl<'a> Structural<'a> {
         Ok(Type::Map(MapType::new(members, atomic, open, any)))
     }
 
-    fn resource_members(&mut self, metadata: TypeId) -> Vec<(Box<str>, Member)> {
-        let metadata = Member { zero: Zero::Written, ..value(metadata) };
+    fn resource_members(&mut self, metadata: TypeId, zero: Zero) -> Vec<(Box<str>, Member)> {
+        let metadata = Member { zero, ..value(metadata) };
         let text = self.scalar(Meaning::String);
         vec![("apiVersion".into(), value(text)), ("kind".into(), value(text)), ("metadata".into(), metadata)]
     }

@@ -11,6 +11,7 @@ use crate::drift::value::{Answer, Members, equal, equal_scalars};
 /// Whether a declared and a live value are the same; either may be absent.
 pub(crate) fn same(slot: Slot<'_>, declared: Option<At<'_, '_>>, live: Option<At<'_, '_>>) -> Answer {
     match (slot.present(declared), slot.present(live)) {
+        _ if slot.default == Default::Kept => Answer::Same,
         (None, None) => Answer::Same,
         (Some(only), None) | (None, Some(only)) => alone(slot, only),
         (Some(one), Some(other)) => match both(slot, one, other) {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
-use crate::judge::{Judgement, Sides, judge};
-use crate::kinds::{Kind, is_passed_over};
+use crate::form;
+use crate::judge::{JUDGE, Judgement, Sides, judge};
+use crate::kind::{Kind, is_passed_over};
 use crate::offer::Down;
-use crate::server::{Answer, JUDGE, Server};
+use crate::server::{Answer, Server};
 use crate::values::{SHAPES, Shape};
 use crate::vary::{Hop, change, prune};
 use crate::verdict::{Found, Relation, ask, overlooked, relate};
@@ -35,6 +36,8 @@ pub struct Case {
     pub declared: Value,
     /// The place that it varies, as a number of [`Kind::places`].
     pub place: usize,
+    /// Whether it declares all that was written of the object, as a manifest in Git does.
+    pub whole: bool,
 }
 
 /// What came of a case.
@@ -60,6 +63,8 @@ pub struct Answered {
     pub judgement: Judgement,
     /// How each of the engine's answers relates to it.
     pub relations: Vec<Relation>,
+    /// The same with the server's form at hand; none where nothing was left open, or the server makes no form.
+    pub formed: Vec<Relation>,
     /// What the engine found, first way.
     pub found: Found,
     /// The object as it was stored.
@@ -119,10 +124,12 @@ pub async fn object(server: &Server, kind: &Kind, seed: u64, batch: usize) -> Va
     let order = kind.seeds_for(&ways);
     // Mostly the one that holds most, so that what varies stands among what the server lets in.
     let base = kind.seed(if chance.one_in(4) { *chance.pick(&order) } else { order[0] }, batch);
-    let changes: Vec<(usize, Shape)> = places(kind, seed, batch)
-        .into_iter()
-        .filter_map(|place| (!chance.one_in(3)).then(|| (place, *chance.pick(&OF_OBJECTS))))
-        .collect();
+    let mut changes = Vec::new();
+    for place in places(kind, seed, batch) {
+        if !chance.one_in(3) {
+            changes.push((place, *chance.pick(&OF_OBJECTS)));
+        }
+    }
     let varied = |object: &Value, place: usize, shape: Shape| {
         let mut object = object.clone();
         let mut chance = Chance::of(seed, &kind.title, batch + place);
@@ -169,7 +176,14 @@ pub fn declarations(kind: &Kind, seed: u64, batch: usize, object: &Value) -> Vec
             } else {
                 identified(prune(Some(kind.offer()), &whole, Some(object), &ways), object)
             };
-            cases.push(Case { batch, number: cases.len(), object: object.clone(), declared, place: *place });
+            cases.push(Case {
+                batch,
+                number: cases.len(),
+                object: object.clone(),
+                declared,
+                place: *place,
+                whole: each == 2,
+            });
         }
     }
     cases
@@ -231,7 +245,7 @@ pub async fn attempt(server: &Server, kind: &Kind, stored: &mut Stored, declared
         }
         let after: Value = serde_json::from_str(&answer.text).expect("the server answers in JSON");
         if after["metadata"]["resourceVersion"] == stored.value["metadata"]["resourceVersion"] {
-            return answered(kind, stored, declared, after);
+            return answered(server, kind, stored, declared, after).await;
         }
         // Somebody else wrote it meanwhile.
         let again = server.get(kind, &stored.name).await;
@@ -253,14 +267,21 @@ fn refused(kind: &Kind, stored: &Stored, declared: &Value, answer: Answer) -> Ou
 }
 
 /// Relates what the server and the engine say.
-pub fn answered(kind: &Kind, stored: &Stored, declared: &Value, after: Value) -> Outcome {
+async fn answered(server: &Server, kind: &Kind, stored: &Stored, declared: &Value, after: Value) -> Outcome {
     let before = stored.value.clone();
     let sides = Sides { before: &before, after: &after, offer: kind.offer(), custom: kind.custom };
     let Some(judgement) = judge(sides, JUDGE, |path| is_passed_over(path, kind.status_apart)) else {
         return Outcome::Lost;
     };
     let mut founds = ask(kind, declared, &stored.text);
-    let relations = founds.iter().map(|found| relate(sides, &judgement, found)).collect();
+    let relations: Vec<_> = founds.iter().map(|found| relate(sides, &judgement, found)).collect();
+    let mut formed = Vec::new();
+    if relations.iter().any(|relation| relation.unknown)
+        && let Some(form) = form::learn(server, kind, stored, declared).await
+    {
+        let founds = form::ask(kind, declared, &stored.text, &form);
+        formed.extend(founds.iter().map(|found| relate(sides, &judgement, found)));
+    }
     let found = founds.swap_remove(0);
-    Outcome::Answered(Box::new(Answered { judgement, relations, found, before, after }))
+    Outcome::Answered(Box::new(Answered { judgement, relations, formed, found, before, after }))
 }

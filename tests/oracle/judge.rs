@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::offer::Offer;
 
+/// The manager that applies declarations; it owns nothing.
+pub const JUDGE: &str = "oracle-judge";
+
 /// One step of a path, as FieldsV1 has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {

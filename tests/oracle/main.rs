@@ -18,11 +18,16 @@
 mod batch;
 mod chance;
 mod embed;
+mod faults;
+mod form;
 mod judge;
+mod kind;
 mod kinds;
 mod meaning;
 mod offer;
+mod record;
 mod server;
+mod shrink;
 mod tally;
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "helpers for all tests, whichever use them today")]
 #[path = "../testbed/mod.rs"]
@@ -38,8 +43,9 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use serde_json::json;
 
-use crate::batch::Outcome;
-use crate::kinds::Kind;
+use crate::batch::{Case, Outcome};
+use crate::kind::Kind;
+use crate::record::Record;
 use crate::server::Server;
 use crate::tally::{Disagreement, Row};
 use crate::testbed::control_plane::ControlPlane;
@@ -51,64 +57,105 @@ const CASES: usize = 3_000;
 /// Batches under way at once: enough to keep two processors busy.
 const AT_ONCE: usize = 8;
 
+/// Disagreements of one kind that are shrunk.
+const SHRUNK_MAX: usize = 6;
+
 /// Disagreements that are told in full.
 const TOLD_MAX: usize = 40;
 
+/// Kinds on which planted faults are looked for: of each sort one.
+const FAULTY_KINDS: &str = "CertificateSigningRequest,ConfigMap,Defaults,Deployment,Keyed,Lists,Nullable,Number,ResourceQuota,Scalars,Secret,Service.";
+
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
-    let numbers: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let flag = |name: &str| words.iter().any(|word| word == name);
+    let names: Vec<&String> = words.iter().filter(|word| !word.starts_with("--")).collect();
+    let numbers: Vec<u64> = names.iter().filter_map(|word| word.parse().ok()).collect();
     // What `cargo test NAME` hands to every test binary.
-    if words.first().is_some_and(|word| word.parse::<u64>().is_err() && !"oracle".contains(word.as_str())) {
+    let is_meant = names.first().is_none_or(|word| word.parse::<u64>().is_ok() || "oracle".contains(word.as_str()));
+    if !is_meant || flag("--list") {
         return ExitCode::SUCCESS;
     }
-    let only = std::env::var("ORACLE_KIND").ok();
     let cases = numbers.first().map_or(CASES, |cases| usize::try_from(*cases).unwrap_or(CASES));
     let seed = numbers.get(1).copied().unwrap_or(1);
     let plane = ControlPlane::start();
     plane.stop_controllers();
+    let only = std::env::var("ORACLE_KIND").ok();
+    let only = if flag("--faults") { Some(FAULTY_KINDS.to_owned()) } else { only };
+    let folder = plane.folder().join("faults");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("recorded.jsonl");
+    let record = flag("--faults").then(|| Record::at(&file));
+    let run = Run { cases, seed, only, record };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let disagreements = runtime.block_on(run(&plane, cases, seed, only.as_deref()));
-    if disagreements == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let disagreements = runtime.block_on(run.all(&plane));
+    drop(run);
+    if disagreements > 0 || flag("--faults") && faults::plant(&file, &folder) > 0 {
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }
 
-async fn run(plane: &ControlPlane, cases: usize, seed: u64, only: Option<&str>) -> usize {
-    let started = std::time::Instant::now();
-    let server = Server(plane.client(User::Judge).await);
-    let custom = kinds::custom(&server).await;
-    define(&server, &custom).await;
-    let mut kinds = kinds::all(&server, &custom).await;
-    kinds.retain(|kind| only.is_none_or(|only| kind.title.starts_with(only)));
-    furnish(&server, &kinds).await;
-    println!(
-        "{} kinds, {} places, ready after {:?}",
-        kinds.len(),
-        kinds.iter().map(|kind| kind.places.len()).sum::<usize>(),
-        started.elapsed()
-    );
-    let shares = shares(&kinds, cases);
-    let mut all = Row::default();
-    let mut disagreements = Vec::new();
-    print_head();
-    for (kind, cases) in kinds.into_iter().zip(shares) {
-        let (kind, began) = (Arc::new(kind), std::time::Instant::now());
-        let (row, found) = examine(&server, &kind, cases, seed).await;
-        print_row(&kind.title, &row, kind.places.len());
-        if std::env::var_os("ORACLE_WHY").is_some() {
-            println!("TIME {} {:?} per case", kind.title, began.elapsed() / row.cases.max(1) as u32);
-        }
-        all.add(&row);
-        disagreements.extend(found);
+/// A run of the oracle.
+struct Run {
+    cases: usize,
+    seed: u64,
+    /// How the titles of the kinds begin that are tried, separated by commas.
+    only: Option<String>,
+    record: Option<Record>,
+}
+
+impl Run {
+    fn is_tried(&self, kind: &Kind) -> bool {
+        let is = |only: &str| only.split(',').any(|own| kind.title.starts_with(own));
+        self.only.as_deref().is_none_or(is)
     }
-    print_row("all", &all, 0);
-    tell(&disagreements);
-    println!("{:?}; exceptions {:?}; refused {:?}; lost {}", started.elapsed(), all.exceptions, all.codes, all.lost);
-    println!(
-        "{} answered, of which {:.1} % change something",
-        all.answers(),
-        100.0 * all.changed as f64 / all.answers().max(1) as f64
-    );
-    println!("{} cases, {} disagreements", all.cases, all.disagreed());
-    all.disagreed()
+
+    async fn all(&self, plane: &ControlPlane) -> usize {
+        let started = std::time::Instant::now();
+        let server = Server(plane.client(User::Judge).await);
+        let custom = kinds::custom(&server).await;
+        define(&server, &custom).await;
+        let mut kinds = kinds::all(&server, &custom).await;
+        kinds.retain(|kind| self.is_tried(kind));
+        furnish(&server, &kinds).await;
+        let places = kinds.iter().map(|kind| kind.places.len()).sum::<usize>();
+        println!("{} kinds, {places} places; seed {}", kinds.len(), self.seed);
+        let (mut all, mut disagreements) = (Row::default(), Vec::new());
+        print_head();
+        let shares = shares(&kinds, self.cases);
+        for (kind, cases) in kinds.into_iter().zip(shares) {
+            let kind = Arc::new(kind);
+            if let Some(record) = &self.record {
+                record.kind(&kind);
+            }
+            let (row, mut found) = self.examine(&server, &kind, cases).await;
+            shrink_some(&server, &kind, &mut found).await;
+            print_row(&kind.title, &row, kind.places.len());
+            all.add(&row);
+            disagreements.extend(found);
+        }
+        print_row("all", &all, 0);
+        tell(&disagreements);
+        println!(
+            "{:?}; exceptions {:?}; refused {:?}; lost {}",
+            started.elapsed(),
+            all.exceptions,
+            all.codes,
+            all.lost
+        );
+        println!(
+            "{} left to the server; with its form, where it makes one, {} settled and {} left; otherwise for parts of a manifest: {}",
+            all.unknown, all.settled, all.open, all.otherwise
+        );
+        println!(
+            "{} answered, of which {} % change something",
+            all.answers(),
+            100 * all.changed / all.answers().max(1)
+        );
+        println!("{} cases, {} disagreements", all.cases, all.disagreed());
+        all.disagreed()
+    }
 }
 
 /// How many cases each kind gets: as its schema is large, within bounds.
@@ -143,43 +190,58 @@ async fn furnish(server: &Server, kinds: &[Kind]) {
     }
 }
 
-/// Tries the cases of one kind.
-async fn examine(server: &Server, kind: &Arc<Kind>, cases: usize, seed: u64) -> (Row, Vec<Disagreement>) {
-    let mut row = Row::default();
-    let mut found = Vec::new();
-    let batches = cases.div_ceil(batch::CASES);
-    let mut runs = futures::stream::iter(0..batches)
-        .map(|batch| {
-            let (server, kind) = (server.clone(), Arc::clone(kind));
-            let left = cases - batch * batch::CASES;
-            tokio::spawn(async move { examine_batch(&server, &kind, seed, batch, left).await })
-        })
-        .buffered(AT_ONCE);
-    while let Some(run) = runs.next().await {
-        let (more, disagreements) = run.unwrap();
-        row.add(&more);
-        found.extend(disagreements);
+impl Run {
+    /// Tries the cases of one kind.
+    async fn examine(&self, server: &Server, kind: &Arc<Kind>, cases: usize) -> (Row, Vec<Disagreement>) {
+        let (mut row, mut found) = (Row::default(), Vec::new());
+        let seed = self.seed;
+        let mut runs = futures::stream::iter(0..cases.div_ceil(batch::CASES))
+            .map(|batch| {
+                let (server, kind) = (server.clone(), Arc::clone(kind));
+                let left = cases - batch * batch::CASES;
+                tokio::spawn(async move { examine_batch(&server, &kind, seed, batch, left).await })
+            })
+            .buffered(AT_ONCE);
+        while let Some(run) = runs.next().await {
+            for (case, outcome) in run.unwrap() {
+                found.extend(row.count(kind, &case, &outcome));
+                if let (Some(record), Outcome::Answered(answered)) = (&self.record, &outcome) {
+                    record.case(&case.declared, &answered.before, &answered.after);
+                }
+            }
+        }
+        (row, found)
     }
-    (row, found)
 }
 
-async fn examine_batch(server: &Server, kind: &Kind, seed: u64, batch: usize, left: usize) -> (Row, Vec<Disagreement>) {
-    let mut row = Row::default();
+async fn examine_batch(server: &Server, kind: &Kind, seed: u64, batch: usize, left: usize) -> Vec<(Case, Outcome)> {
     let object = batch::object(server, kind, seed, batch).await;
     let mut stored = match batch::store(server, kind, &object).await {
         Ok(stored) => stored,
         Err(answer) => {
             println!("{} {batch}: not stored: {} {}", kind.title, answer.code, answer.text);
-            return (row, Vec::new());
+            return Vec::new();
         }
     };
-    let mut disagreements = Vec::new();
+    let mut outcomes = Vec::new();
     for case in batch::declarations(kind, seed, batch, &object).into_iter().take(left) {
-        let outcome: Outcome = batch::attempt(server, kind, &mut stored, &case.declared).await;
-        disagreements.extend(row.count(kind, &case, &outcome));
+        let outcome = batch::attempt(server, kind, &mut stored, &case.declared).await;
+        outcomes.push((case, outcome));
     }
     server.delete(kind, &stored.name).await;
-    (row, disagreements)
+    outcomes
+}
+
+/// Shrinks a case of each thing that is disagreed about.
+async fn shrink_some(server: &Server, kind: &Kind, disagreements: &mut [Disagreement]) {
+    let mut met = std::collections::BTreeSet::new();
+    for disagreement in disagreements {
+        if met.len() < SHRUNK_MAX && met.insert(disagreement.about.clone()) {
+            let (declared, object) = (disagreement.case.declared.clone(), disagreement.case.object.clone());
+            let (declared, object) = shrink::shrink(server, kind, declared, object).await;
+            disagreement.told = format!("{}\n  shrunk: {declared}\n  of: {object}", disagreement.told);
+        }
+    }
 }
 
 fn print_head() {

@@ -16,12 +16,12 @@ fn alike(offer: Option<Offer<'_>>, before: &Value, after: &Value, named: &mut Op
         return true;
     }
     match (offer.map(Offer::sort), before, after) {
-        (Some(Sort::Quantity), ..) => by(named, "custom-quantity", quantity(before), quantity(after)),
+        (Some(Sort::Quantity), ..) => by(named, "custom-quantity", [quantity(before), quantity(after)]),
         (Some(Sort::Text("duration")), Value::String(before), Value::String(after)) => {
-            by(named, "custom-duration", duration(before), duration(after))
+            by(named, "custom-duration", [duration(before), duration(after)])
         }
         (Some(Sort::Text("date-time" | "datetime")), Value::String(before), Value::String(after)) => {
-            by(named, "custom-date-time", before.parse::<jiff::Timestamp>().ok(), after.parse().ok())
+            by(named, "custom-date-time", [before.parse::<jiff::Timestamp>().ok(), after.parse().ok()])
         }
         (_, Value::Array(before), Value::Array(after)) => {
             let inside = offer.and_then(Offer::inside);
@@ -39,7 +39,8 @@ fn alike(offer: Option<Offer<'_>>, before: &Value, after: &Value, named: &mut Op
     }
 }
 
-fn by<T: PartialEq>(named: &mut Option<&'static str>, name: &'static str, before: Option<T>, after: Option<T>) -> bool {
+fn by<T: PartialEq>(named: &mut Option<&'static str>, name: &'static str, read: [Option<T>; 2]) -> bool {
+    let [before, after] = read;
     let same = before.is_some() && before == after;
     if same {
         *named = Some(name);

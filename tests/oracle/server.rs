@@ -3,10 +3,8 @@
 use kube::Client;
 use serde_json::Value;
 
-use crate::kinds::Kind;
-
-/// The manager that applies declarations; it owns nothing.
-pub const JUDGE: &str = "oracle-judge";
+use crate::judge::JUDGE;
+use crate::kind::Kind;
 
 /// What the server answered.
 pub struct Answer {

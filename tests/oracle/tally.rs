@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::batch::{Answered, Case, Outcome};
 use crate::judge::{Path, Shown, Step};
-use crate::kinds::Kind;
+use crate::kind::Kind;
+use crate::verdict::Relation;
 
 /// What came of the cases of one kind.
 #[derive(Debug, Default, Clone)]
@@ -24,6 +25,12 @@ pub struct Row {
     pub excepted: usize,
     /// Cases in which the engine is never wrong, and leaves something to the server.
     pub unknown: usize,
+    /// Of these, cases for which the server makes a form, and the engine with it leaves nothing open.
+    pub settled: usize,
+    /// Of these, cases that it leaves open with the form.
+    pub open: usize,
+    /// Cases in which the form of a part of a manifest answers otherwise than the server; not counted as disagreements.
+    pub otherwise: usize,
     /// Cases in which the server changes something.
     pub changed: usize,
     /// Objects that somebody else took away.
@@ -41,6 +48,8 @@ pub struct Row {
 /// A case in which the two sides disagree.
 #[derive(Debug, Clone)]
 pub struct Disagreement {
+    /// The case.
+    pub case: Case,
     /// What it is about, without names and positions: those with the same are told once.
     pub about: String,
     /// For a person.
@@ -75,19 +84,28 @@ impl Row {
         self.answered.insert(case.place);
         self.changed += usize::from(answered.changes());
         let relations = &answered.relations;
-        if let Some(wrong) = relations.iter().find(|relation| !relation.agrees()) {
+        let otherwise = answered.formed.iter().any(|relation| !relation.agrees());
+        self.otherwise += usize::from(otherwise && !case.whole);
+        if let Some(wrong) = wrong(answered, case.whole) {
             self.ours += usize::from(!wrong.ours.is_empty());
             self.theirs += usize::from(!wrong.theirs.is_empty());
             let (side, paths) =
                 if wrong.theirs.is_empty() { ("only ours", &wrong.ours) } else { ("only theirs", &wrong.theirs) };
-            return Some(disagreement(kind, case, side, paths, Some(answered)));
+            let bare = relations.iter().any(|relation| !relation.agrees());
+            let side = if bare { side.to_owned() } else { format!("with the form {side}") };
+            return Some(disagreement(kind, case, &side, paths, Some(answered)));
         }
         let excepted: BTreeSet<_> = relations.iter().flat_map(|relation| relation.excepted.iter().copied()).collect();
         for name in &excepted {
             *self.exceptions.entry(name).or_default() += 1;
         }
         match (relations.iter().any(|relation| relation.unknown), excepted.is_empty()) {
-            (true, _) => self.unknown += 1,
+            (true, _) => {
+                self.unknown += 1;
+                let is_open = answered.formed.iter().any(|relation| relation.unknown);
+                self.settled += usize::from(!answered.formed.is_empty() && !is_open);
+                self.open += usize::from(is_open);
+            }
             (false, false) => self.excepted += 1,
             (false, true) => self.agreed += 1,
         }
@@ -103,6 +121,9 @@ impl Row {
         self.refused += other.refused;
         self.excepted += other.excepted;
         self.unknown += other.unknown;
+        self.settled += other.settled;
+        self.open += other.open;
+        self.otherwise += other.otherwise;
         self.changed += other.changed;
         self.lost += other.lost;
         self.overlooked += other.overlooked;
@@ -123,6 +144,23 @@ impl Row {
     /// Cases that the server answered.
     pub fn answers(&self) -> usize {
         self.cases - self.refused - self.lost
+    }
+}
+
+/// The relation in which the sides disagree, without the server's form or, where the declaration is a whole manifest, with it.
+///
+/// Of a part of a manifest the server's form is that of another object: what it fills in may depend on what is left out.
+fn wrong(answered: &Answered, whole: bool) -> Option<&Relation> {
+    let formed = answered.formed.iter().filter(|_| whole);
+    answered.relations.iter().chain(formed).find(|relation| !relation.agrees())
+}
+
+/// Whether the sides disagree.
+pub fn disagrees(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Lost => false,
+        Outcome::Refused { overlooked, .. } => !overlooked.is_empty(),
+        Outcome::Answered(answered) => wrong(answered, true).is_some(),
     }
 }
 
@@ -180,5 +218,5 @@ fn disagreement(kind: &Kind, case: &Case, side: &str, paths: &[Path], answered: 
             let _ = write!(told, "\n  {}: {} -> {}", Shown(path), at(&answered.before), at(&answered.after));
         }
     }
-    Disagreement { about: format!("{side} {}{own}", kind.title), told }
+    Disagreement { case: case.clone(), about: format!("{side} {}{own}", kind.title), told }
 }

@@ -156,6 +156,7 @@ pub fn example(offer: Offer<'_>, name: &str, which: usize, depth: usize) -> Valu
         Sort::Text("byte") => json!(["aGk=", "aG8="][which % 2]),
         Sort::Text("duration") => json!(["1h", "2h"][which % 2]),
         Sort::Text(_) => json!(word(words, which)),
+        Sort::Integer if name.ends_with("odePort") => json!(30_000 + which),
         Sort::Integer if name.to_lowercase().ends_with("port") => json!(80 + which),
         Sort::Integer => json!(offer.minimum().unwrap_or(1).max(1) + i64::try_from(which).unwrap_or(0)),
         Sort::Number => json!([0.5, 2.0, 1.0][which % 3]),

@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use landfast::drift::compare::{Kind as How, Typing, compare};
+use landfast::drift::compare::{Difference, Kind as How, Typing, compare};
 use landfast::drift::document::Document;
 use landfast::drift::exceptions::EXCEPTIONS;
 use landfast::drift::path::{Scalar, Segment};
 use serde_json::Value;
 
 use crate::judge::{Judgement, Path, Sides, Step, sort};
-use crate::kinds::Kind;
+use crate::kind::Kind;
 use crate::meaning;
 use crate::offer::{Offer, Sort};
 
@@ -55,21 +55,22 @@ pub fn ask(kind: &Kind, declared: &Value, before: &str) -> Vec<Found> {
     let declared = Document::parse(declared.as_bytes()).expect("the oracle writes objects");
     let before = Document::parse(before.as_bytes()).expect("the server answers with objects");
     let typings = kind.schemas.iter().map(|schemas| Typing::of(schemas, &kind.group, &kind.version, &kind.kind));
-    typings
-        .map(|typing| {
-            let mut found = Found::default();
-            for difference in compare(typing, &declared, &before) {
-                let path = difference.path.0.iter().map(step).collect();
-                let kept = match difference.kind {
-                    How::Changed | How::Missing => &mut found.changed,
-                    How::Reordered => &mut found.moved,
-                    How::Unknown => &mut found.unknown,
-                };
-                kept.insert(path);
-            }
-            found
-        })
-        .collect()
+    typings.map(|typing| found(compare(typing, &declared, &before))).collect()
+}
+
+/// Sorts the engine's answer.
+pub fn found(differences: Vec<Difference>) -> Found {
+    let mut found = Found::default();
+    for difference in differences {
+        let path = difference.path.0.iter().map(step).collect();
+        let kept = match difference.kind {
+            How::Changed | How::Missing => &mut found.changed,
+            How::Reordered => &mut found.moved,
+            How::Unknown => &mut found.unknown,
+        };
+        kept.insert(path);
+    }
+    found
 }
 
 fn step(segment: &Segment) -> Step {
@@ -186,8 +187,10 @@ impl Plain<'_> {
             (Sort::Object(_) | Sort::Map(_), Value::Object(members), Value::Object(_)) => {
                 for (name, value) in members {
                     self.way.push(Step::Field(name.clone()));
-                    if let (Some(inner), Some(live)) = (offer.member(name), before.get(name))
-                        && !crate::kinds::is_passed_over(&self.way, self.kind.status_apart)
+                    // An update leaves it as it was, whatever it says.
+                    let is_kept = self.kind.kind == "CertificateSigningRequest" && name == "spec";
+                    if let (Some(inner), Some(live), false) = (offer.member(name), before.get(name), is_kept)
+                        && !crate::kind::is_passed_over(&self.way, self.kind.status_apart)
                     {
                         self.go(inner, value, live);
                     }

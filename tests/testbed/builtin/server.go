@@ -39,6 +39,8 @@ var serverFilled = map[string][]string{
 var kept = map[string][]string{
 	"CertificateSigningRequest": {"spec"},
 	"Namespace":                 {"spec.finalizers"},
+	// Not kept but written by the server, whatever is said: no other value ever stands there.
+	"StatefulSet": {"spec.volumeClaimTemplates[].apiVersion", "spec.volumeClaimTemplates[].kind"},
 }
 
 // addServerFilled marks what only the server can tell, and what no update changes.
