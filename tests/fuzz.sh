@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes what reads from outside, guided by coverage: tests/fuzz.sh [SECONDS] [TARGET…]
 #
-# Every target (tests/fuzz/targets) runs for SECONDS (600), as many side by side as there are processors, with the case
+# Every target (tests/fuzz/targets) runs for SECONDS (600), JOBS side by side (as many as there are processors), with the case
 # files of the tests as seeds. Needs a C++ compiler for libFuzzer, no nightly toolchain. What it keeps stands in
 # target/fuzz/<target>: corpus, log, findings. Exit 1 where a law was broken: put the finding into
 # tests/fuzz/findings/<target>, where `cargo test found` replays it.
@@ -49,6 +49,7 @@ seeds() {
 
 fuzz() {
     local folder="$work/$1"
+    rm -rf "$folder/seeds" "$folder/findings"
     mkdir -p "$folder/corpus" "$folder/seeds" "$folder/findings"
     seeds "$1" "$folder/seeds"
     FUZZ_TARGET=$1 nice -n 19 "$binary" "$folder/corpus" "$folder/seeds" -max_total_time="$seconds" -max_len=65536 -timeout=10 \
@@ -65,7 +66,7 @@ report() {
 }
 
 for target in "${targets[@]}"; do
-    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$(nproc)}" ]; do wait -n || true; done
     echo "fuzzing $target for $seconds s" >&2
     fuzz "$target" &
 done

@@ -82,6 +82,14 @@ pub(super) fn is_explicit_key(before: &str) -> bool {
     before.trim_end().ends_with('?')
 }
 
+/// Whether `...` stands before anything that could be ended; YAML 1.2 passes over it.
+pub(super) fn begins_with_its_end(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let marks =
+        |line: &str| line.strip_prefix("...").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+    lines.next().is_some_and(marks)
+}
+
 /// Where a tab stands before a token of a block, in what lies between two tokens: at the beginning of a line, or behind `-` or `?`.
 pub(super) fn tab_before_a_token(text: &str, between: Range<usize>) -> Option<usize> {
     let mut bytes = text.bytes().enumerate().take(between.end).skip(between.start);

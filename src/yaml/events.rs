@@ -75,6 +75,9 @@ pub(super) fn read(text: &str, before: u32) -> Result<Tree<'_>, YamlError> {
         anchors: FxHashMap::default(),
         before,
     };
+    if escapes::begins_with_its_end(text) {
+        return Err(YamlError::at(before + 1, 1, "a document ends before it begins"));
+    }
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let mark = error.marker();

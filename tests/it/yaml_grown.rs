@@ -261,7 +261,20 @@ fn grown(number: u64) -> String {
     let chosen = chosen(number, 600);
     let mut choices = Choices::new(&chosen);
     let mut text = choices
-        .of(&["", "", "", "---\n", "# note\n", "--- # note\n", "\n\n", "%YAML 1.1\n---\n", "\u{feff}", "---\n---\n"])
+        .of(&[
+            "",
+            "",
+            "",
+            "---\n",
+            "# note\n",
+            "--- # note\n",
+            "\n\n",
+            "%YAML 1.1\n---\n",
+            "\u{feff}",
+            "---\n---\n",
+            "...\n",
+            "---\n...\n",
+        ])
         .to_owned();
     let documents = 1 + usize::from(choices.one_in(5));
     for document in 0..documents {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use landfast::drift::declared::{Declared, Lines};
 use landfast::drift::schema::Schemas;
 use landfast::gate::aim::Aim;
-use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
+use landfast::gate::basis::{Basis, Entry, Index, Objects, Scope, SourceId};
 use landfast::gate::facts::Facts;
 use landfast::gate::policy::{Role, Subject, Writer};
 use landfast::gate::response::Answer;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::support;
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::builtin);
+static SCOPE: LazyLock<Scope> = LazyLock::new(support::everywhere);
 
 pub(super) fn run(data: &[u8]) {
     let (declared, review) = match data.iter().position(|byte| *byte == 0) {
@@ -56,8 +57,7 @@ pub(super) fn run(data: &[u8]) {
 
 /// A manifest as the renderer gives it, else the first object of a text as it stands.
 fn manifest_json(manifest: &[u8]) -> Option<String> {
-    let scope = support::everywhere();
-    let with = render::Context { schemas: &SCHEMAS, scope: &scope, default_namespace: Some("shop") };
+    let with = render::Context { schemas: &SCHEMAS, scope: &SCOPE, default_namespace: Some("shop") };
     let rendered = render::file("shop.yaml", manifest, with).unwrap_or_default();
     if let Some(object) = rendered.objects.first() {
         return Some(String::from_utf8_lossy(&object.json).into_owned());

@@ -1,11 +1,17 @@
 //! Does every text become values that know their place, or one fault?
 
+use std::sync::LazyLock;
+
 use landfast::drift::document::Document;
 use landfast::drift::schema::Schemas;
+use landfast::gate::basis::Scope;
 use landfast::render;
 use landfast::yaml::{Node, Value, documents};
 
 use crate::support::everywhere;
+
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::builtin);
+static SCOPE: LazyLock<Scope> = LazyLock::new(everywhere);
 
 pub(super) fn run(data: &[u8]) {
     renders(data);
@@ -41,8 +47,7 @@ fn stands(node: &Node, lines: usize) {
 
 /// What holds of every file: each object has a line for each of its values.
 fn renders(data: &[u8]) {
-    let (schemas, scope) = (Schemas::builtin(), everywhere());
-    let with = render::Context { schemas: &schemas, scope: &scope, default_namespace: Some("shop") };
+    let with = render::Context { schemas: &SCHEMAS, scope: &SCOPE, default_namespace: Some("shop") };
     let Ok(rendered) = render::file("a.yaml", data, with) else { return };
     for object in rendered.objects {
         let nodes = Document::parse(&object.json).expect("a declaration is an object").len();
