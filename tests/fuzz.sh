@@ -4,7 +4,7 @@
 # Every target (tests/fuzz/targets) runs for SECONDS (600), JOBS side by side (as many as there are processors), with the case
 # files of the tests as seeds. Needs a C++ compiler for libFuzzer, no nightly toolchain. What it keeps stands in
 # target/fuzz/<target>: corpus, log, findings. Exit 1 where a law was broken: put the finding into
-# tests/fuzz/findings/<target>, where `cargo test found` replays it.
+# tests/fuzz/findings/<target>, where `tests/run.sh found` replays it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
