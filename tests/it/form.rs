@@ -252,6 +252,23 @@ fn what_the_server_drops_or_assigns_is_no_drift() {
 }
 
 #[test]
+fn what_the_server_names_anew_in_each_pod_is_not_the_persons() {
+    let case = Case::new("strict");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: web, namespace: $NAMESPACE }\nspec:\n  \
+               containers: [{ name: web, image: \"example.com/web:1\" }]\n";
+    case.declare("pod.yaml", pod);
+    let added = format!("{pod}  volumes: [{{ name: own, emptyDir: {{}} }}]\n");
+    // Pods are declared for the first time here, and the account that they run as is made with the namespace.
+    eventually("the added volume to be denied", || {
+        let answer = case.feed(User::Alice, &["create", "--dry-run=server", "-f", "-"], &added);
+        answer.stderr.contains("spec.volumes[name=own]: not in Git").then_some(())
+    });
+    case.feed(User::Alice, &["create", "-f", "-"], &added).fails_with(&["gets what Git does not declare in 1 field"]);
+    assert_eq!(case.feed(User::Alice, &["create", "-f", "-"], pod).succeeds().stderr, "");
+    assert!(case.field("pod/web", ".spec.volumes[*].name").starts_with("kube-api-access-"));
+}
+
+#[test]
 fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known_is_not() {
     let case = Case::new("deny");
     let _foreign = Foreign::register("another", Habit::RefusesDryRuns, &case.namespace);
