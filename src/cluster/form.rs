@@ -25,7 +25,7 @@ use crate::cluster::documents::GroupVersion;
 use crate::cluster::surroundings::Surroundings;
 use crate::cluster::writer::{Rehearsal, Writer};
 use crate::drift::declared::ObjectKey;
-use crate::drift::form::Form;
+use crate::drift::form::{Form, leave_open};
 use crate::gate::facts::FormOf;
 use crate::gate::message::is_secret;
 use crate::limits;
@@ -209,27 +209,39 @@ impl Shelf {
         form
     }
 
-    /// Makes the object twice, under two names; where that is refused (the name is a part of the meaning, a value is taken, the
-    /// quota is full), lays the declaration over the object itself.
+    /// Makes the object twice, under two names; where that is refused (the name is a part of the meaning, the quota is full), lays
+    /// the declaration over the object itself.
     async fn made(&self, asked: &Asked) -> Result<Form, Refused> {
-        let attempt = async || {
-            let name = unused_name(asked.object.name());
-            let made = self.writer.rehearse(&asked.place, Rehearsal::Create(asked.named(&name))).await;
-            asked.form(&made.map_err(Refused::Call)?, &name).map(|(object, _)| object)
-        };
-        let refused = match join(attempt(), attempt()).await {
-            (Ok(one), Ok(other)) => return Ok(Form::made(&one, &other)),
-            (Err(refused), _) | (_, Err(refused)) => refused,
+        let refused = match self.made_twice(asked, &asked.manifest).await {
+            Ok(form) => return Ok(form),
+            Err(refused) => refused,
         };
         let Refused::Call(error) = &refused else { return Err(refused) };
         if error.status().is_none() {
             return Err(refused);
         }
+        // What Git gives may be taken: by the object that is there, or by the write that is being judged.
+        let mut open = asked.manifest.clone();
+        if leave_open(&mut open)
+            && let Ok(form) = self.made_twice(asked, &open).await
+        {
+            return Ok(form);
+        }
         debug!(object = %asked.object, "No form under another name");
         let name = asked.object.name();
-        let laid = self.writer.rehearse(&asked.place, Rehearsal::Apply(name, asked.named(name))).await;
+        let laid = self.writer.rehearse(&asked.place, Rehearsal::Apply(name, asked.named(&asked.manifest, name))).await;
         let (object, was_there) = asked.form(&laid.map_err(Refused::Call)?, name)?;
         Ok(if was_there { Form::laid_over_live(&object) } else { Form::made(&object, &object) })
+    }
+
+    async fn made_twice(&self, asked: &Asked, manifest: &Value) -> Result<Form, Refused> {
+        let attempt = async || {
+            let name = unused_name(asked.object.name());
+            let made = self.writer.rehearse(&asked.place, Rehearsal::Create(asked.named(manifest, &name))).await;
+            asked.form(&made.map_err(Refused::Call)?, &name).map(|(object, _)| object)
+        };
+        let (one, other) = join(attempt(), attempt()).await;
+        Ok(Form::made(&one?, &other?))
     }
 
     /// Keeps what was learnt, the latest within the bounds, and remembers it; nothing of a Secret is written down.
@@ -321,9 +333,9 @@ impl Asked {
         Some(Self { object, version, place, manifest, id: format!("{:x}", hasher.finalize()) })
     }
 
-    /// The declaration under this name.
-    fn named(&self, name: &str) -> Value {
-        let mut manifest = self.manifest.clone();
+    /// A manifest of the object under this name.
+    fn named(&self, manifest: &Value, name: &str) -> Value {
+        let mut manifest = manifest.clone();
         manifest["metadata"]["name"] = name.into();
         if !self.object.namespace().is_empty() {
             manifest["metadata"]["namespace"] = self.object.namespace().into();

@@ -64,8 +64,8 @@ impl Form {
         let again = again.map(|again| Side::of(against(&again)));
         let allocates = is_service(&form);
         let is_the_servers = |difference: &Difference| {
-            if allocates && difference.kind == Kind::Unknown && is_allocated(&difference.path) {
-                return difference.live.is_some();
+            if allocates && is_allocated(&difference.path) {
+                return difference.kind == Kind::Unknown && difference.live.is_some();
             }
             let one = made.expects(difference);
             let other = again.as_ref().map_or(one, |again| again.expects(difference));
@@ -149,6 +149,23 @@ fn is_allocated(path: &FieldPath) -> bool {
         [spec, ports, _, field] => is(spec, &["spec"]) && is(ports, &["ports"]) && is(field, &["nodePort"]),
         _ => false,
     }
+}
+
+/// Takes out of a Service's manifest what it would otherwise be allocated, so that nobody else can hold it; whether there is any.
+pub fn leave_open(manifest: &mut serde_json::Value) -> bool {
+    if manifest["kind"] != "Service" || manifest["apiVersion"] != "v1" {
+        return false;
+    }
+    let Some(spec) = manifest["spec"].as_object_mut() else { return false };
+    let headless = spec.get("clusterIP").is_some_and(|address| address == "None");
+    let mut found = spec.remove("healthCheckNodePort").is_some();
+    for name in ["clusterIP", "clusterIPs"].iter().filter(|_| !headless) {
+        found |= spec.remove(*name).is_some();
+    }
+    for port in spec.get_mut("ports").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        found |= port.as_object_mut().is_some_and(|port| port.remove("nodePort").is_some());
+    }
+    found
 }
 
 /// In what one outcome of the server differs from the declaration.
@@ -314,8 +331,28 @@ mod tests {
         let given = DECLARED.replace(r#""nodePort":0"#, r#""nodePort":30001"#);
         let schemas = Schemas::builtin();
         let typing = Typing::of(&schemas, "", "v1", "Service");
-        let other = service("10.0.0.3", 30002, "web");
-        assert_eq!(compare_with(typing, &document(&given), &document(&other), &form).len(), 1);
+        for port in [30002, 32769] {
+            let other = service("10.0.0.3", port, "web");
+            assert_eq!(
+                compare_with(typing, &document(&given), &document(&other), &form).len(),
+                1,
+                "given, so not allocated"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_service_is_given_is_left_open_and_headless_stays_headless() {
+        let open = |spec: serde_json::Value| {
+            let mut manifest = serde_json::json!({ "apiVersion": "v1", "kind": "Service", "spec": spec });
+            leave_open(&mut manifest).then(|| manifest["spec"].clone())
+        };
+        let given = serde_json::json!({ "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{ "port": 80, "nodePort": 30001 }] });
+        assert_eq!(open(given), Some(serde_json::json!({ "ports": [{ "port": 80 }] })));
+        assert_eq!(open(serde_json::json!({ "clusterIP": "None", "ports": [{ "port": 80 }] })), None);
+        assert!(!leave_open(
+            &mut serde_json::json!({ "apiVersion": "v1", "kind": "Pod", "spec": { "clusterIP": "x" } })
+        ));
     }
 
     #[test]

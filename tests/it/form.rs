@@ -269,6 +269,17 @@ fn what_the_server_names_anew_in_each_pod_is_not_the_persons() {
 }
 
 #[test]
+fn a_port_that_git_gives_is_no_obstacle() {
+    let case = Case::new("strict");
+    let given = SERVICE.replace("nodePort: 0", "nodePort: 30777");
+    case.declare("object.yaml", &given);
+    assert_eq!(case.feed(User::Alice, &["create", "-f", "-"], &given).succeeds().stderr, "");
+    let other = r#"[{"op":"replace","path":"/spec/ports/0/nodePort","value":30778}]"#;
+    case.kubectl(User::Alice, &["patch", "service", "web", "--type=json", "-p", other])
+        .fails_with(&["nodePort: 30777 in Git, 30778 in this write"]);
+}
+
+#[test]
 fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known_is_not() {
     let case = Case::new("deny");
     let _foreign = Foreign::register("another", Habit::RefusesDryRuns, &case.namespace);
