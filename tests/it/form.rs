@@ -2,7 +2,7 @@
 
 use std::future::{pending, ready};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -46,6 +46,13 @@ const GATED: &str = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: { name: w
 /// Serves the other webhook: most tests are not async themselves.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
+/// Held while a test has something that mutates: each such configuration makes all forms learnt anew.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What the other webhook does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Habit {
@@ -64,6 +71,7 @@ struct Foreign {
     ca: Arc<str>,
     /// How often it was asked about a dry-run of landfast.
     rehearsals: Arc<AtomicUsize>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Foreign {
@@ -72,7 +80,7 @@ impl Foreign {
         let (rehearsals, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (port, ca) = RUNTIME.block_on(serve(habit, Arc::clone(&rehearsals), Arc::clone(&asked)));
         let (name, namespace) = (format!("{prefix}-{namespace}"), namespace.to_owned());
-        let foreign = Self { habit, name, namespace, port, ca, rehearsals };
+        let foreign = Self { habit, name, namespace, port, ca, rehearsals, _turn: turn() };
         foreign.apply(10);
         eventually("the other webhook to be asked", || {
             let probe = ["-n", &foreign.namespace, "create", "configmap", "probe", "--dry-run=server"];
@@ -425,7 +433,8 @@ spec:
 
 #[test]
 fn a_changed_policy_or_schema_makes_another_form() {
-    let (plane, namespace) = (control_plane(), control_plane().namespace());
+    let (_turn, plane) = (turn(), control_plane());
+    let namespace = plane.namespace();
     let apply = |manifest: &str| {
         let manifest = manifest.replace("$NAMESPACE", &namespace);
         plane.kubectl_with_input(User::Admin, &["apply", "--server-side", "-f", "-"], &manifest).succeeds();
@@ -438,6 +447,12 @@ fn a_changed_policy_or_schema_makes_another_form() {
     let screw = form_of(&format!("apiVersion: example.com/v1\nkind: Screw\n{named}spec: {{ size: 1 }}\n"), &namespace);
     let learner = RUNTIME.block_on(Learner::new());
     let becomes = |of: &FormOf, resource: &str, with: &str| {
+        // The API server honours a new policy or schema a moment after it was written.
+        eventually("the API server to honour it", || {
+            let manifest = std::str::from_utf8(&of.manifest).unwrap();
+            let rehearse = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+            plane.kubectl_with_input(User::Admin, &rehearse, manifest).stdout.contains(with).then_some(())
+        });
         eventually(&format!("the form of {of:?} to have {with}"), || {
             let form = RUNTIME.block_on(learner.form(of, resource))?;
             serde_json::to_string(&*form).unwrap().contains(with).then_some(())
