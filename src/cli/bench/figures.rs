@@ -44,6 +44,11 @@ impl Figure {
         Self { name: name.into(), unit: "µs", n: times.len(), p50: at(50), p99: at(99) }
     }
 
+    /// Of one measurement.
+    pub(super) fn once(name: impl Into<String>, unit: &'static str, value: f64) -> Self {
+        Self { name: name.into(), unit, n: 1, p50: rounded(value), p99: rounded(value) }
+    }
+
     /// Of rates of rounds, in reviews a second; `n` reviews in all.
     pub(super) fn rate(name: impl Into<String>, n: usize, mut rates: Vec<f64>) -> Self {
         rates.sort_by(|a, b| b.total_cmp(a));

@@ -12,16 +12,15 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::post;
-use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::audit::Clock;
 use crate::audit::board::Board;
 use crate::audit::metrics::Metrics;
 use crate::audit::sinks::Audit;
 use crate::cli::bench::client::Target;
+use crate::cli::bench::clock;
 use crate::cli::bench::figures::Figure;
 use crate::cli::bench::sample;
 use crate::gate::entry::Entry;
@@ -74,12 +73,8 @@ pub(super) fn run() -> anyhow::Result<Vec<Figure>> {
 impl Servers {
     fn start() -> anyhow::Result<Self> {
         let runtime = Runtime::new().context("cannot start the servers")?;
-        let folder = std::env::temp_dir().join(format!("landfast-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let now = clock()();
-        let authority = Authority::open(&folder, &[], now);
-        let _ = std::fs::remove_dir_all(&folder); // only to be tidy
-        let authority = authority?;
+        let folder = tempfile::tempdir()?;
+        let authority = Authority::open(folder.path(), &[], clock()())?;
         let metrics = Arc::new(Metrics::new());
         let tls = server_config(Arc::new(Certificates::new(authority.certified_key()?)))?;
         let mut stop = Vec::new();
@@ -96,11 +91,6 @@ impl Servers {
         let target = |address| Target::new(address, &authority.bundle(), path, sample::agreeing());
         Ok(Self { ours: target(addresses[0])?, floor: target(addresses[1])?, _stop: stop, _runtime: runtime })
     }
-}
-
-fn clock() -> Clock {
-    #[expect(clippy::disallowed_methods, reason = "the edge of the program: there is no app around a benchmark")]
-    Arc::new(Timestamp::now)
 }
 
 /// The webhooks as `serve` has them.

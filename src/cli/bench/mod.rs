@@ -7,12 +7,18 @@ mod client;
 mod decide;
 mod figures;
 mod https;
+mod repository;
 mod sample;
+mod scale;
+mod touch;
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use clap::ValueEnum;
+use jiff::Timestamp;
 
+use crate::audit::Clock;
 use crate::cli::bench::figures::Report;
 use crate::cli::{Answer, Output};
 
@@ -33,6 +39,8 @@ enum What {
     Decide,
     /// Reviews over HTTPS: throughput beside the same server that lets everything in unread, and latency at half of it.
     Https,
+    /// Many declared objects: memory, start, a touched file. Takes minutes, and some gigabytes of temporary files.
+    Scale,
 }
 
 /// Measures, and prints the figures.
@@ -45,10 +53,18 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
     if matches!(what, None | Some(What::Https)) {
         report.results.extend(https::run()?);
     }
+    if matches!(what, None | Some(What::Scale)) {
+        report.results.extend(scale::run()?);
+    }
     let text = match output {
         Output::Text => report.to_string(),
         Output::Json => serde_json::to_string(&report)?,
     };
     writeln!(std::io::stdout(), "{text}")?;
     Ok(Answer::Yes)
+}
+
+fn clock() -> Clock {
+    #[expect(clippy::disallowed_methods, reason = "the edge of the program: there is no app around a benchmark")]
+    Arc::new(Timestamp::now)
 }

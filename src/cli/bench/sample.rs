@@ -13,7 +13,7 @@ use crate::gate::basis::{Basis, CommitId, Entry, Index, Objects, Owners, Scope, 
 use crate::render;
 
 /// The manifest in Git, 2.4 KB.
-const MANIFEST: &str = include_str!("deployment.yaml");
+pub(super) const MANIFEST: &str = include_str!("deployment.yaml");
 /// The review: an update of 12 KB by a person, with the object before and after (5.8 KB each, `managedFields` and `status`
 /// among it) that adds one label which Git does not declare.
 const REVIEW: &str = include_str!("update.json");
