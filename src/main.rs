@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// Reading a history touches far more memory than what stays of it. glibc keeps such a heap for good (581 MiB where 250 live), this
+/// one gives it back within seconds.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // A fetch is a process of its own: nothing else may be set up for it.
     if std::env::args_os().nth(1).is_some_and(|first| first == landfast::git::child::SUBCOMMAND) {

@@ -23,6 +23,7 @@ use crate::cli::bench::client::Target;
 use crate::cli::bench::clock;
 use crate::cli::bench::figures::Figure;
 use crate::cli::bench::sample;
+use crate::drift::schema::Schemas;
 use crate::gate::entry::Entry;
 use crate::serve::admission::{Admission, router};
 use crate::serve::answers::Nobody;
@@ -95,7 +96,9 @@ impl Servers {
 
 /// The webhooks as `serve` has them.
 fn ours(runtime: &Runtime, metrics: &Arc<Metrics>) -> anyhow::Result<Router> {
-    let (sender, basis) = watch::channel(sample::basis()?);
+    let schemas = Schemas::builtin();
+    let declared = sample::declared(sample::MANIFEST.as_bytes(), &schemas)?;
+    let (sender, basis) = watch::channel(sample::basis(&declared, schemas));
     let Audit { recorder, sinks, .. } =
         Audit::new(None, None, Arc::new(Board::default()), Arc::clone(metrics), clock());
     runtime.spawn(async move {

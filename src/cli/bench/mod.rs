@@ -3,6 +3,7 @@
 //! No case is built for the measurement: the review goes through the same functions as in `serve`. Figures vary by machine and
 //! by what else runs; compare only figures of one run.
 
+mod allocations;
 mod client;
 mod decide;
 mod figures;
@@ -10,6 +11,7 @@ mod https;
 mod repository;
 mod sample;
 mod scale;
+mod sizes;
 mod touch;
 
 use std::io::Write as _;
@@ -35,7 +37,7 @@ pub struct Args {
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
-    /// One decision: a review of 12 KB, from its bytes to the bytes of the answer.
+    /// One decision: a review of 12 KB, from its bytes to the bytes of the answer; then reviews of far larger objects.
     Decide,
     /// Reviews over HTTPS: throughput beside the same server that lets everything in unread, and latency at half of it.
     Https,
@@ -49,6 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<Answer> {
     let mut report = Report::new();
     if matches!(what, None | Some(What::Decide)) {
         report.results.extend(decide::run()?);
+        report.results.extend(sizes::run()?);
     }
     if matches!(what, None | Some(What::Https)) {
         report.results.extend(https::run()?);

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use git2::{Buf, FileMode, ObjectType, Odb, Oid, Repository as Git, RepositoryInitOptions, Signature, Time};
+use git2::{Buf, FileMode, Oid, Repository as Git, RepositoryInitOptions, Signature, Time};
 use jiff::Timestamp;
 
 use crate::cli::bench::sample;
@@ -35,12 +35,12 @@ impl Repository {
     pub(super) fn fill(&self, objects: usize, heads: usize) -> anyhow::Result<()> {
         for head in 0..heads {
             let behind = i64::try_from(heads - head)? * HEAD_GAP_SECONDS;
-            self.packed(|odb| {
+            let commit = self.packed(|git| {
                 let manifests = (0..objects).map(|number| manifest(number, head));
-                let files = manifests.map(|text| Ok(odb.write(ObjectType::Blob, text.as_bytes())?));
-                let files = files.collect::<anyhow::Result<Vec<_>>>()?;
-                self.commit(&self.tree(&files)?, behind)
+                let files = manifests.map(|text| Ok(git.blob(text.as_bytes())?)).collect::<anyhow::Result<Vec<_>>>()?;
+                self.commit(git, tree(git, &files)?, behind)
             })?;
+            self.move_to(commit)?;
         }
         Ok(())
     }
@@ -54,44 +54,49 @@ impl Repository {
         folder.insert("web-0.yaml", file, FileMode::Blob.into())?;
         let mut top = self.git.treebuilder(Some(&top))?;
         top.insert("team-0", folder.write()?, FileMode::Tree.into())?;
-        self.commit(&top.write()?, 0)
+        self.move_to(self.commit(&self.git, top.write()?, 0)?)
     }
 
-    /// Runs `write` with the objects kept in memory, and stores them as one pack: a file each would take minutes.
-    fn packed(&self, write: impl FnOnce(&Odb<'_>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    /// Runs `write` with what it writes kept in memory, and stores as one pack what its commit reaches: a file an object would
+    /// take minutes.
+    fn packed(&self, write: impl FnOnce(&Git) -> anyhow::Result<Oid>) -> anyhow::Result<Oid> {
         const FIRST: i32 = 999; // before the folder of loose objects
-        let odb = self.git.odb()?;
+        let git = Git::open(self.git.path())?; // of its own: what is kept in memory goes with it
+        let odb = git.odb()?;
         let memory = odb.add_new_mempack_backend(FIRST)?;
-        write(&odb)?;
+        let written = write(&git)?;
         let mut pack = Buf::new();
-        memory.dump(&self.git, &mut pack)?;
+        memory.dump(&git, &mut pack)?;
         let mut writer = odb.packwriter()?;
         writer.write_all(&pack)?;
         writer.commit()?;
-        memory.reset()?;
-        Ok(())
+        Ok(written)
     }
 
-    fn tree(&self, files: &[Oid]) -> anyhow::Result<Oid> {
-        let mut top = self.git.treebuilder(None)?;
-        for (number, share) in files.chunks(FILES_A_FOLDER).enumerate() {
-            let mut folder = self.git.treebuilder(None)?;
-            for (position, file) in share.iter().enumerate() {
-                let name = format!("web-{}.yaml", number * FILES_A_FOLDER + position);
-                folder.insert(name, *file, FileMode::Blob.into())?;
-            }
-            top.insert(format!("team-{number}"), folder.write()?, FileMode::Tree.into())?;
-        }
-        Ok(top.write()?)
-    }
-
-    fn commit(&self, tree: &Oid, seconds_ago: i64) -> anyhow::Result<()> {
+    fn commit(&self, git: &Git, tree: Oid, seconds_ago: i64) -> anyhow::Result<Oid> {
         let author = Signature::new("bench", "bench@localhost", &Time::new(self.now.as_second() - seconds_ago, 0))?;
-        let parent = self.git.head().and_then(|head| head.peel_to_commit()).ok();
+        let parent = git.head().and_then(|head| head.peel_to_commit()).ok();
         let parents: Vec<_> = parent.iter().collect();
-        self.git.commit(Some("HEAD"), &author, &author, "bench", &self.git.find_tree(*tree)?, &parents)?;
+        Ok(git.commit(None, &author, &author, "bench", &git.find_tree(tree)?, &parents)?)
+    }
+
+    fn move_to(&self, commit: Oid) -> anyhow::Result<()> {
+        self.git.reference("refs/heads/main", commit, true, "bench")?;
         Ok(())
     }
+}
+
+fn tree(git: &Git, files: &[Oid]) -> anyhow::Result<Oid> {
+    let mut top = git.treebuilder(None)?;
+    for (number, share) in files.chunks(FILES_A_FOLDER).enumerate() {
+        let mut folder = git.treebuilder(None)?;
+        for (position, file) in share.iter().enumerate() {
+            let name = format!("web-{}.yaml", number * FILES_A_FOLDER + position);
+            folder.insert(name, *file, FileMode::Blob.into())?;
+        }
+        top.insert(format!("team-{number}"), folder.write()?, FileMode::Tree.into())?;
+    }
+    Ok(top.write()?)
 }
 
 /// The sample under a name of its own, with values that no other one and no other version has.

@@ -35,24 +35,20 @@ pub(super) fn undeclared() -> Vec<u8> {
     REVIEW.trim_end().replace(r#""name":"web","namespace":"shop""#, r#""name":"own","namespace":"shop""#).into_bytes()
 }
 
-/// The declaration.
-pub(super) fn declared(schemas: &Schemas) -> anyhow::Result<Arc<Declared>> {
-    let scope = Scope::default();
-    let scope = Scope { namespaces: all()?, patterns: vec!["*".to_owned()], ..scope };
+/// What a manifest declares.
+pub(super) fn declared(manifest: &[u8], schemas: &Schemas) -> anyhow::Result<Arc<Declared>> {
+    let scope = everywhere();
     let with = render::Context { schemas, scope: &scope, default_namespace: None };
-    let rendered =
-        render::file("deployment.yaml", MANIFEST.as_bytes(), with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let rendered = render::file("deployment.yaml", manifest, with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
     rendered.objects.into_iter().next().context("the sample declares nothing")
 }
 
 /// A basis that declares it. Without a policy all is decided as if enforced, and let in.
-pub(super) fn basis() -> anyhow::Result<Arc<Basis>> {
-    let schemas = Schemas::builtin();
-    let declared = declared(&schemas)?;
+pub(super) fn basis(declared: &Arc<Declared>, schemas: Schemas) -> Arc<Basis> {
     let id = SourceId("shop".into());
     let entry = Entry {
         source: id.clone(),
-        head: Some(Arc::clone(&declared)),
+        head: Some(Arc::clone(declared)),
         since: Timestamp::UNIX_EPOCH,
         past: Arc::default(),
     };
@@ -63,21 +59,22 @@ pub(super) fn basis() -> anyhow::Result<Arc<Basis>> {
         id: id.clone(),
         revision: Some(commit),
         max_lag: crate::limits::MAX_LAG_DEFAULT,
-        scope: Scope { namespaces: all()?, patterns: vec!["*".to_owned()], ..Scope::default() },
+        scope: everywhere(),
         owners: Arc::new(NoOwners),
         faults: Arc::default(),
         refused: None,
     };
-    Ok(Arc::new(Basis {
+    Arc::new(Basis {
         sources: BTreeMap::from([(id, Arc::new(source))]),
         index: Arc::new(index),
         schemas,
         policy: Arc::default(),
-    }))
+    })
 }
 
-fn all() -> anyhow::Result<GlobSet> {
-    Ok(GlobSet::builder().add(Glob::new("*")?).build()?)
+fn everywhere() -> Scope {
+    let all = Glob::new("*").and_then(|all| GlobSet::builder().add(all).build()).expect("`*` is a glob");
+    Scope { namespaces: all, patterns: vec!["*".to_owned()], ..Scope::default() }
 }
 
 #[derive(Debug)]
