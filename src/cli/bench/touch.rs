@@ -47,6 +47,8 @@ pub(super) fn run(
     });
     runtime.spawn(follower.run(std::future::pending()));
     let (mut moved, mut unchanged) = (Vec::new(), Vec::new());
+    // The first answer brings all there is.
+    runtime.block_on(follow.refresh(&source, tokio::time::Instant::now() + FETCH_TIME_MAX));
     for round in 0..=ROUNDS {
         repository.touch(version + round)?;
         let first = runtime.block_on(asked(&follow, &source, Refreshed::Moved))?;
