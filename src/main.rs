@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Reading a history touches far more memory than what stays of it. glibc keeps such a heap for good (581 MiB where 250 live), this
-/// one gives it back within seconds.
+/// Reading a history touches far more memory than what stays of it. glibc's allocator kept that for good: 581 MiB for 100,000 objects
+/// with five declarations each, where this one gives back all but 356 within seconds (`landfast bench scale`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
