@@ -86,7 +86,10 @@ pub fn judge(sides: Sides<'_>, manager: &str, skip: impl Fn(&[Step]) -> bool) ->
     if let Some(own) = own {
         read(&own["fieldsV1"], &mut Vec::new(), &mut members);
     }
-    members.retain(|member| !skip(&member.path));
+    // A Secret's `stringData` is never read back: what counts are its entries, in `data`.
+    let is_write_only =
+        |path: &[Step]| sides.after["kind"] == "Secret" && *path == [Step::Field("stringData".to_owned())];
+    members.retain(|member| !skip(&member.path) && !is_write_only(&member.path));
     for member in &mut members {
         sides.fill_keys(&mut member.path);
     }

@@ -4,6 +4,7 @@
 //! names what is declared within. Two paths stand for each other where they are the same, or where one lies beneath the other
 //! and the upper one is no container of the same type before and after: then the upper one itself came, went or changed its
 //! type, and whatever lies beneath it did too. That hides nothing: where both sides hold the container, only the same path counts.
+//! What the engine leaves to the server as a whole (unknown) it leaves with all that lies beneath.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +105,8 @@ pub fn relate(sides: Sides<'_>, judged: &Judgement, found: &Found) -> Relation {
     let mut relation = Relation { unknown: !found.unknown.is_empty(), ..Relation::default() };
     let stands = |one: &Path, other: &Path| one == other || sides.covers(one, other) || sides.covers(other, one);
     for theirs in &judged.changed {
-        let met = found.changed.iter().chain(&found.unknown).any(|ours| stands(ours, theirs));
+        let met = found.changed.iter().chain(&found.unknown).any(|ours| stands(ours, theirs))
+            || found.unknown.iter().any(|ours| theirs.starts_with(ours));
         if met {
             continue;
         }
