@@ -10,4 +10,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 prepare "$root"
 cd "$root"
-exec cargo test --quiet --test oracle -- "${@:-3000}"
+exec cargo test --quiet --test oracle -- "$@"

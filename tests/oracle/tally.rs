@@ -8,6 +8,12 @@ use crate::judge::{Path, Shown, Step};
 use crate::kind::Kind;
 use crate::verdict::Relation;
 
+/// Of the cases that were asked for, in per cent: how many must be tried, how many of the tried may be lost, and how many of
+/// the answers must change something. Objects that cannot be stored, or that a controller deletes, take some.
+const TRIED_PER_CENT_MIN: usize = 90;
+const LOST_PER_CENT_MAX: usize = 2;
+const CHANGED_PER_CENT_MIN: usize = 40;
+
 /// What came of the cases of one kind.
 #[derive(Debug, Default, Clone)]
 pub struct Row {
@@ -144,6 +150,25 @@ impl Row {
     /// Cases that the server answered.
     pub fn answers(&self) -> usize {
         self.cases - self.refused - self.lost
+    }
+
+    /// Why a run that was to try so many cases proves little, whatever it found.
+    pub fn doubts(&self, asked: usize) -> Vec<String> {
+        let share = |part: usize, whole: usize| 100 * part / whole.max(1);
+        let mut doubts = Vec::new();
+        if share(self.cases, asked) < TRIED_PER_CENT_MIN {
+            doubts.push(format!("of {asked} cases only {} could be tried", self.cases));
+        }
+        if let Some(silent) = self.codes.get(&0) {
+            doubts.push(format!("{silent} times the server did not answer"));
+        }
+        if share(self.lost, self.cases) > LOST_PER_CENT_MAX {
+            doubts.push(format!("{} objects were lost", self.lost));
+        }
+        if share(self.changed, self.answers()) < CHANGED_PER_CENT_MIN {
+            doubts.push(format!("only {} of {} answers change something", self.changed, self.answers()));
+        }
+        doubts
     }
 }
 
