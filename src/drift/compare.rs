@@ -5,7 +5,7 @@
 
 use crate::drift::coupled::coupled;
 use crate::drift::document::{At, Document, Value};
-use crate::drift::items::{Identity, Match, aligned, matches, segment};
+use crate::drift::items::{Identity, Match, aligned, keep_order, matches, segment};
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Default, Zero};
 use crate::drift::secret::{Folded, is_secret};
@@ -44,6 +44,17 @@ pub struct Difference {
     pub live: Option<String>,
     /// The node of the declaration's document that says so, for its line.
     pub node: usize,
+}
+
+impl Difference {
+    /// Whether a later object differs here as this one did. An item that comes or goes leaves the order of the others.
+    pub fn stays_in(&self, later: &Self) -> bool {
+        match (self.kind, &self.live, &later.live) {
+            _ if self.kind != later.kind => false,
+            (Kind::Reordered, Some(live), Some(later)) => keep_order(live, later),
+            (_, live, later) => live == later,
+        }
+    }
 }
 
 /// Compares a declaration with an object, both in the same version. Empty: they agree.

@@ -1,6 +1,7 @@
 //! Which item of one list is which item of another? By merge key, or by value in a set; duplicates stay apart.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::value::RawValue;
 
 use crate::drift::document::{At, Value};
 use crate::drift::path::{Scalar, Segment};
@@ -160,6 +161,20 @@ pub(crate) fn matches<'d, 'j, 'l, 'k>(
 pub(crate) struct Reordered {
     pub(crate) declared: String,
     pub(crate) live: String,
+}
+
+/// Whether the items that stand in both of two lists, as [`Reordered`] tells them, stand in one order.
+pub(crate) fn keep_order(one: &str, other: &str) -> bool {
+    let (Some(one), Some(other)) = (told(one), told(other)) else { return false };
+    let (in_one, in_other): (FxHashSet<&str>, FxHashSet<&str>) =
+        (one.iter().copied().collect(), other.iter().copied().collect());
+    one.iter().filter(|item| in_other.contains(*item)).eq(other.iter().filter(|item| in_one.contains(*item)))
+}
+
+/// The items that a list tells.
+fn told(list: &str) -> Option<Vec<&str>> {
+    let items: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    Some(items.into_iter().map(RawValue::get).collect())
 }
 
 fn array(items: &[String]) -> String {

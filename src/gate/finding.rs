@@ -308,14 +308,12 @@ fn classified(before: &[Difference], after: Vec<Difference>) -> Vec<Change> {
     }
     for difference in after {
         let earlier = differed.get(&difference.path).copied();
-        let untouched = earlier.is_some_and(|it| it.live == difference.live && it.kind == difference.kind);
+        let untouched = earlier.is_some_and(|it| it.stays_in(&difference));
         match (untouched, difference.kind) {
             (true, Kind::Unknown) => {}
-            (true, Kind::Changed | Kind::Missing | Kind::Reordered) => changes.push(Change {
-                class: Class::Preexisting,
-                before: difference.live.clone(),
-                ..drifting(difference, None)
-            }),
+            (true, Kind::Changed | Kind::Missing | Kind::Reordered) => {
+                changes.push(Change { class: Class::Preexisting, ..drifting(difference, earlier) });
+            }
             (false, Kind::Changed | Kind::Missing | Kind::Reordered | Kind::Unknown) => {
                 changes.push(drifting(difference, earlier));
             }
