@@ -7,8 +7,8 @@ use crate::drift::path::{FieldPath, Scalar, Segment};
 use crate::gate::finding::{Certainty, Change};
 use crate::gate::verdict::Class;
 
-/// Owners in `after` that neither stood before nor are declared. One that changes its kind or name is another: the garbage
-/// collector looks for it by all of these, and does not find it.
+/// Owners in `after` that neither stood before nor are declared. One that changes its group, kind or name is another: the garbage
+/// collector looks for it by all of these, and does not find it. In another version of its group it is the same.
 pub(crate) fn added(declared: &Document<'_>, before: Option<&Document<'_>>, after: &Document<'_>) -> Vec<Change> {
     let known: FxHashSet<[Option<&str>; 4]> = owners(Some(declared)).map(who).chain(owners(before).map(who)).collect();
     let added = owners(Some(after)).enumerate().filter(|(_, owner)| !known.contains(&who(*owner)));
@@ -34,7 +34,9 @@ pub(crate) fn added(declared: &Document<'_>, before: Option<&Document<'_>>, afte
 
 /// What an owner is known by.
 fn who<'d>(owner: At<'d, '_>) -> [Option<&'d str>; 4] {
-    ["apiVersion", "kind", "name", "uid"].map(|name| owner.get(name).and_then(At::as_str))
+    let text = |name| owner.get(name).and_then(At::as_str);
+    let group = text("apiVersion").map(|version| version.split_once('/').map_or("", |(group, _)| group));
+    [group, text("kind"), text("name"), text("uid")]
 }
 
 fn owners<'d, 'j: 'd>(document: Option<&'d Document<'j>>) -> impl Iterator<Item = At<'d, 'j>> {
