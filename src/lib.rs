@@ -38,7 +38,7 @@
 //! - `yaml`, `drift`, `gate` and `render` never read a clock, a file or the network, and never await.
 //! - A verdict depends on nothing but the write, the basis, the facts and the instant: the same four give the same verdict on
 //!   every replica, in `landfast check` and in the tests.
-//! - What is let in on its content waits for nobody. (A person's new object, where additions matter, is known by its server form.)
+//! - What is let in on its content waits for nobody. (Where additions are denied, a person's new object waits for its server form.)
 //! - Nothing but `follow` publishes a basis, and a commit that cannot be read never empties one.
 //! - Nothing but `cluster::writer` writes to the API server.
 //! - Nothing but `app` spawns a task; a task that ends ends the process.

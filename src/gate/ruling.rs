@@ -266,7 +266,7 @@ fn minds_undeclared(case: &Case<'_>, sanction: &Sanction<'_>) -> bool {
 }
 
 /// What does the server make of the declaration? Asked before fields are refused, or would be if they were known; and of what a
-/// person creates where additions matter, since only beside the server form they show. What is let in anyway asks aside.
+/// person creates where additions are refused, since only beside the server form they show. What is let in anyway asks aside.
 fn forms_asked(
     case: &Case<'_>,
     sanction: &Sanction<'_>,
@@ -275,11 +275,12 @@ fn forms_asked(
 ) -> (Vec<Question>, Vec<FormOf>) {
     let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling == Ruling::Deny;
     let is_new = matches!(case.write.change, write::Change::Create { .. });
+    let may_add = is_new && minds_undeclared(case, sanction);
     let waits = refused(&charges.drift, sanction.drift)
         || refused(&charges.undeclared, sanction.undeclared_fields)
-        || (is_new && minds_undeclared(case, sanction));
+        || (may_add && sanction.undeclared_fields == Ruling::Deny);
     let differs = !charges.drift.is_empty() || is_told_of_preexisting(case, finding);
-    let told = (sanction.drift > Ruling::Allow && differs) || !charges.undeclared.is_empty();
+    let told = (sanction.drift > Ruling::Allow && differs) || !charges.undeclared.is_empty() || may_add;
     match (waits, sanction.mode) {
         (true, Mode::Enforce) => (open_forms(case).into_iter().map(Question::Form).collect(), Vec::new()),
         (true, Mode::Observe) => (Vec::new(), open_forms(case)),
