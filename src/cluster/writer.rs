@@ -25,8 +25,7 @@ pub struct Writer {
 /// Field manager of rehearsals: it owns nothing, anywhere.
 const REHEARSING: &str = "landfast-form";
 
-/// A write that leaves nothing behind.
-#[derive(Debug)]
+/// A write that leaves nothing behind. It may be of a Secret, so it cannot be printed.
 pub enum Rehearsal<'n> {
     /// Make this object.
     Create(Value),

@@ -4,6 +4,7 @@
 //! Learnt by dry-runs elsewhere; nothing here asks a server. A form says nothing of an object of another version.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::drift::path::{FieldPath, Segment};
 use crate::drift::value::{Members, equal};
 
 /// What the server makes of one declaration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
     /// The object, as JSON.
     object: Box<str>,
@@ -30,6 +31,13 @@ enum Over {
     Nothing,
     /// The live object: what it held before shows through, so that the form can only excuse.
     Live,
+}
+
+impl fmt::Debug for Form {
+    /// Without the object: it may be a Secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Form({} bytes over {:?})", self.bytes(), self.over)
+    }
 }
 
 impl Form {

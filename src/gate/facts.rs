@@ -1,14 +1,16 @@
 //! What must be asked, and what was answered? Questions that `decide` may raise before it refuses, and their answers.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 
-/// Something that only the world can tell. Raised only before a refusal.
+/// Something that only the world can tell. Raised only where the write is refused, or an answer may make it so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Question {
     /// Was this merged a moment ago? Answered by a fetch and a newer basis. Silence: ruled by the revision at hand.
@@ -36,18 +38,53 @@ pub struct FormOf {
     /// The object.
     pub object: ObjectKey,
     /// What Git says of it, or said before, as [`Declared::json`](crate::drift::declared::Declared::json) has it.
-    pub manifest: Arc<[u8]>,
+    pub manifest: Manifest,
 }
 
 impl fmt::Debug for FormOf {
-    /// Without the manifest: it may be a Secret's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.object.fmt(f)
     }
 }
 
+/// A manifest as compact JSON. It may be a Secret's, so nothing of it is ever printed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Manifest(Arc<[u8]>);
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manifest({} bytes)", self.0.len())
+    }
+}
+
+impl Deref for Manifest {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Manifest {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<[u8]> for Manifest {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<&[u8]> for Manifest {
+    fn from(json: &[u8]) -> Self {
+        Self(json.into())
+    }
+}
+
 /// Server forms by manifest, all of the object that is written; `None` where it was asked and is not known.
-pub type Forms = BTreeMap<Arc<[u8]>, Option<Arc<Form>>>;
+pub type Forms = BTreeMap<Manifest, Option<Arc<Form>>>;
 
 /// A line of a file at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,4 +112,22 @@ pub struct Facts {
     pub terminating: BTreeMap<String, bool>,
     /// What the server makes of declarations of the object.
     pub forms: Forms,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_manifest_and_no_form_is_ever_printed() {
+        let manifest = Manifest::from(&br#"{"data":{"key":"hidden"}}"#[..]);
+        let mut facts = Facts::default();
+        let form = Form::made(r#"{"data":{"key":"hidden"}}"#, r#"{"data":{"key":"hidden","n":1}}"#);
+        facts.forms.insert(manifest.clone(), Some(Arc::new(form)));
+        let question = Question::Form(FormOf { object: ObjectKey::new("", "Secret", "shop", "key"), manifest });
+        for printed in [format!("{facts:?}"), format!("{facts:#?}"), format!("{question:?}")] {
+            // Neither as text nor as the numbers of its bytes.
+            assert!(!printed.contains("hidden") && !printed.contains("104"), "{printed}");
+        }
+    }
 }

@@ -76,7 +76,7 @@ pub(crate) async fn ask(
 /// Adds the forms that are at hand to the facts; whether there is any.
 pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut Facts) -> bool {
     let before = facts.forms.len();
-    let found = asides.iter().filter_map(|of| Some((Arc::clone(&of.manifest), Some(answers.at_hand(of)?))));
+    let found = asides.iter().filter_map(|of| Some((of.manifest.clone(), Some(answers.at_hand(of)?))));
     facts.forms.extend(found);
     facts.forms.len() > before
 }
@@ -128,7 +128,7 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
         }
         Question::Form(of) => {
             let form = if let Answer::Formed(form) = answer { Some(form) } else { None };
-            facts.forms.insert(Arc::clone(&of.manifest), form);
+            facts.forms.insert(of.manifest.clone(), form);
         }
         Question::Access { .. } | Question::Owner(_) => {}
     }

@@ -353,7 +353,7 @@ fn form_of(manifest: &str, namespace: &str) -> FormOf {
     let version = text(&read["apiVersion"]);
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
     let object = ObjectKey::new(group, &text(&read["kind"]), namespace, &text(&read["metadata"]["name"]));
-    FormOf { object, manifest: json.into_bytes().into() }
+    FormOf { object, manifest: json.as_bytes().into() }
 }
 
 #[test]
