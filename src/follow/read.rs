@@ -83,7 +83,7 @@ impl Reader<'_> {
         check_count(standing, &files)?;
         let info = self.mirror.info(&head.commit).map_err(|error| vec![whole(&error)])?;
         let owners = self.owners(standing, &head.commit).map_err(|error| vec![whole(&error)])?;
-        Ok(Step { head, info, files, owners, read_with, read_as })
+        Ok(Step { head, info, files, crds, owners, read_with, read_as })
     }
 
     /// All paths to look at, those included that are gone.
@@ -107,7 +107,8 @@ impl Reader<'_> {
         Ok(items)
     }
 
-    /// The CRDs that the source will declare: they must be known before their custom resources are read.
+    /// The CRDs that the source will declare: they must be known before their custom resources are read. Of one that cannot be
+    /// used as it is written now, what it last was when it could: the cluster has that one still, and objects of its kind.
     fn crds(&self, standing: &Standing, items: &mut [Item]) -> Result<BTreeMap<ObjectKey, Arc<Declared>>, Vec<Fault>> {
         let touched: BTreeSet<&str> = items.iter().map(|item| &*item.path).collect();
         let untouched = standing.crds.iter().filter(|(_, crd)| !touched.contains(&*crd.file));
@@ -125,6 +126,11 @@ impl Reader<'_> {
             if mentions(&content, b"CustomResourceDefinition") {
                 // A file that cannot be read is named by the reading itself.
                 let rendered = render::file(&item.path, &content, self.context(&self.kinds.base)).unwrap_or_default();
+                if !rendered.faults.is_empty() {
+                    for (key, crd) in last_good(standing, &item.path, &content) {
+                        crds.entry(key).or_insert(crd);
+                    }
+                }
                 let found = rendered.objects.into_iter().filter(|declared| is_crd(&declared.key));
                 crds.extend(found.map(|crd| (crd.key.clone(), crd)));
             }
@@ -193,6 +199,19 @@ impl Reader<'_> {
         let text = file.and_then(|blob| self.mirror.read(blob).ok()).unwrap_or_default();
         Ok(Some((file, Codeowners::parse(&String::from_utf8_lossy(&text)))))
     }
+}
+
+/// What the CRDs that a file names were at the revision in force.
+fn last_good(standing: &Standing, path: &Arc<str>, content: &[u8]) -> Vec<(ObjectKey, Arc<Declared>)> {
+    let named = render::definitions(path, content).unwrap_or_default();
+    let key = |crd: &serde_json::Value| {
+        Some(ObjectKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", crd["metadata"]["name"].as_str()?))
+    };
+    let known = named.iter().filter_map(key).filter_map(|key| standing.crds.get_key_value(&key));
+    // Of this file from now on: it goes with it.
+    known
+        .map(|(key, crd)| (key.clone(), Arc::new(Declared { file: Arc::clone(path), ..Declared::clone(crd) })))
+        .collect()
 }
 
 /// Reads files on all cores; nothing is shared but what is known of kinds, and the threads end before this does.

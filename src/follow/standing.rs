@@ -29,7 +29,8 @@ pub(super) struct Standing {
     pub(super) objects: Arc<Objects>,
     /// Declarations that do not count, because a file before theirs declares the same object.
     twice: BTreeMap<ObjectKey, Vec<Arc<Declared>>>,
-    /// The CustomResourceDefinitions among the objects.
+    /// The CustomResourceDefinitions among the objects; and those that files still name but that cannot be used as they are
+    /// written now, as they last were.
     pub(super) crds: BTreeMap<ObjectKey, Arc<Declared>>,
     /// CODEOWNERS at the revision, and the file it was read from.
     pub(super) owners: Arc<dyn Owners>,
@@ -64,6 +65,8 @@ pub(super) struct Step {
     pub(super) info: CommitInfo,
     /// Every file that changed, or all of them.
     pub(super) files: Files,
+    /// The CRDs that the files were read with.
+    pub(super) crds: BTreeMap<ObjectKey, Arc<Declared>>,
     pub(super) owners: Option<(Option<BlobId>, Codeowners)>,
     pub(super) read_with: u64,
     pub(super) read_as: TreeReading,
@@ -111,6 +114,11 @@ impl Standing {
         }
         for (key, declared) in candidates {
             self.settle(&key, declared, &changed, source, observed, horizon(observed, max_lag));
+        }
+        let objects = &self.objects;
+        self.crds.retain(|key, _| objects.get(key).is_some_and(|entry| entry.head.is_some()));
+        for (key, crd) in step.crds {
+            self.crds.entry(key).or_insert(crd);
         }
         if self.heads.last().is_none_or(|last| last.commit != step.head.commit) {
             self.heads.push(step.head);

@@ -46,3 +46,35 @@ async fn a_definition_and_its_use_may_come_in_one_commit() {
     assert_eq!((following.status().declared, &*following.faults()), (3, ""));
     assert!(following.basis().index.objects.contains_key(&ObjectKey::new("example.com", "Widget", "shop", "w")));
 }
+
+#[tokio::test]
+async fn a_mistyped_definition_leaves_its_kind_as_it_was() {
+    let repository = declaring();
+    let widget = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n";
+    repository.commit(&[("a-widget.yaml", widget), ("crd.yaml", CRD)], "Both");
+    let following = following(vec![source("a", &repository.url())]).await;
+    let key = ObjectKey::new("example.com", "Widget", "shop", "w");
+    let is_in_force = || following.basis().index.objects.get(&key).is_some_and(|entry| entry.head.is_some());
+    following.until(|status| status[0].fault_count == 0 && status[0].declared == 3).await;
+
+    // One quoted word, while an object of the kind changes.
+    let mistyped = CRD.replace("served: true", "served: 'true'");
+    let changed = widget.replace("{name: w}", "{name: w, labels: {a: b}}");
+    repository.commit(&[("crd.yaml", &mistyped), ("a-widget.yaml", &changed)], "Mistype it");
+    assert_eq!(following.refresh().await, Refreshed::Moved);
+    assert!(following.faults().contains("crd.yaml") && following.status().fault_count == 1, "{}", following.faults());
+    assert!(is_in_force());
+
+    // Later commits find it, too, as long as a file names it.
+    repository.commit(&[("a-widget.yaml", widget)], "Change the object");
+    assert_eq!(following.refresh().await, Refreshed::Moved);
+    assert!(is_in_force() && following.status().fault_count == 1);
+    repository.commit(&[("crd.yaml", &format!("# once more\n{mistyped}"))], "Touch it");
+    assert_eq!(following.refresh().await, Refreshed::Moved);
+    assert!(is_in_force() && following.status().fault_count == 1);
+
+    repository.commit(&[("crd.yaml", "# none\n")], "Drop it");
+    assert_eq!(following.refresh().await, Refreshed::Moved);
+    assert!(!is_in_force());
+    assert!(following.basis().schemas.kind("example.com", "Widget").is_none());
+}
