@@ -80,7 +80,7 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         revision: verdict.revision.as_ref(),
         commit: place.as_ref().and_then(|place| place.commit.as_ref()),
         owners: &verdict.owners,
-        doubt: case.source.and_then(|source| doubt(case, source)),
+        doubt: case.source.and_then(|source| doubt(case, source, ground)),
     };
     let message = words.message();
     let warnings = match (verdict.ruling, verdict.enforced) {
@@ -105,10 +105,17 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
     verdict.warnings = warnings;
 }
 
-/// Why the source may say otherwise by now.
-fn doubt<'c>(case: &Case<'c>, source: &'c Source) -> Option<Doubt<'c>> {
+/// What the ruling stands without: first what Git may say, then what the server makes of it, where fields are at stake.
+fn doubt<'c>(case: &Case<'c>, source: &'c Source, ground: &Ground) -> Option<Doubt<'c>> {
+    let silence = || case.facts.silent.contains(&source.id).then_some(Doubt::Silence);
+    let formless = || match ground {
+        Ground::Drift | Ground::Doubt | Ground::Undeclared => {
+            case.facts.forms.values().any(Option::is_none).then_some(Doubt::Formless)
+        }
+        Ground::None | Ground::Preexisting | Ground::Owners | Ground::Deletion | Ground::Holding(_) => None,
+    };
     let refused = source.refused.as_ref().map(|(commit, fault)| Doubt::Refused(commit, fault));
-    refused.or_else(|| case.facts.silent.contains(&source.id).then_some(Doubt::Silence))
+    refused.or_else(silence).or_else(formless)
 }
 
 /// One field, its values shortened; those of a Secret are left out.

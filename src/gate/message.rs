@@ -33,17 +33,19 @@ pub struct Words<'w> {
     pub commit: Option<&'w At>,
     /// Owners of the file.
     pub owners: &'w [String],
-    /// Why Git may say otherwise by now.
+    /// What the ruling stands without.
     pub doubt: Option<Doubt<'w>>,
 }
 
-/// Why what is in force may not be what Git says by now.
+/// What a ruling stands without: the newest that Git says, or what the API server makes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt<'w> {
     /// This commit is newer, and is not in force because of that fault.
     Refused(&'w CommitId, &'w Fault),
     /// Git was asked, and did not answer.
     Silence,
+    /// The API server was asked for the server form, and gave none in time.
+    Formless,
 }
 
 /// A file, and the commit that wrote some lines of it.
@@ -226,6 +228,7 @@ fn commit(at: &At) -> String {
 fn note(doubt: Doubt<'_>) -> String {
     let (commit, place) = match doubt {
         Doubt::Silence => return "note: Git could not be asked whether it says otherwise by now".to_owned(),
+        Doubt::Formless => return "note: the API server did not say what it makes of what Git declares".to_owned(),
         Doubt::Refused(commit, Fault { file, line: 0, .. }) => (commit, shortened(file, PATH_CHARS_MAX)),
         Doubt::Refused(commit, Fault { file, line, .. }) => {
             (commit, format!("{}:{line}", shortened(file, PATH_CHARS_MAX)))
