@@ -300,23 +300,31 @@ pub const FORMS_BEHIND_MAX: usize = 2;
 /// Longest a write that is about to be refused waits for the server form.
 pub const FORM_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Longest that learning one form may take: longer than a write waits for it, so that the next one finds it.
-pub const FORM_TIME_MAX: Duration = Duration::from_secs(2);
+/// Longest that learning one form may take, from when it begins: longer than a write waits for it, so that the next one finds
+/// it, even where slow webhooks are asked twice in a row.
+pub const FORM_TIME_MAX: Duration = Duration::from_secs(4);
 
 /// How long a form holds. What is known to change it makes it learnt anew at once; this is for what gives no sign (a webhook
 /// that behaves otherwise, a LimitRange).
 pub const FORM_AGE_MAX: Duration = Duration::from_mins(10);
 
-/// How long it is remembered that the server gives no form.
+/// How long it is remembered that the server refuses to give a form.
 pub const FORM_REFUSED_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// How long the state of the mutating configurations and of the schemas holds, once read.
 pub const FORM_STATE_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Forms that are learnt at once: each takes two dry-runs.
+/// Longest that reading it anew may take: it leaves time to find the form.
+pub const FORM_STATE_TIME_MAX: Duration = Duration::from_millis(800);
+
+/// How long the state that was read last stands in for one that cannot be read.
+pub const FORM_STATE_KEPT_MAX: Duration = Duration::from_secs(30);
+
+/// Forms that are learnt at once for those who wait: each takes two dry-runs. One more is learnt for nobody who waits.
 pub const FORMS_AT_ONCE: usize = 8;
 
-/// Forms that are still to be learnt for nobody who waits; beyond it the next write asks again.
+/// Forms that are still to be learnt, for those who wait and for nobody who waits; beyond it who waits waits for a place, and
+/// for others the next write asks again.
 pub const FORM_QUEUE: usize = 256;
 
 /// Forms that are kept, and their bytes together: enough for the objects that are written to again and again.
@@ -330,6 +338,9 @@ const _: () = assert!(
         < WEBHOOK_TIMEOUT.as_millis()
 );
 const _: () = assert!(FORM_WAIT_MAX.as_millis() < FORM_TIME_MAX.as_millis());
+const _: () = assert!(FORM_STATE_TIME_MAX.as_millis() < FORM_WAIT_MAX.as_millis());
+const _: () = assert!(FORM_STATE_TIME_MAX.as_millis() < FORM_STATE_AGE_MAX.as_millis());
+const _: () = assert!(FORM_STATE_AGE_MAX.as_secs() < FORM_STATE_KEPT_MAX.as_secs());
 const _: () = assert!(FORM_REFUSED_AGE_MAX.as_secs() < FORM_AGE_MAX.as_secs());
 const _: () = assert!(REVIEW_BYTES_MAX < REVIEW_BYTES_TOTAL_MAX);
 const _: () = assert!(REVIEW_HEAD_BYTES < REVIEW_BYTES_INLINE && REVIEW_BYTES_INLINE < REVIEW_BYTES_MAX);

@@ -1,28 +1,29 @@
 //! What does the API server make of a declaration? Its form, asked for by dry-runs under names that nobody has, and kept as long
 //! as nothing changes of which it is known that it matters.
 //!
-//! Every replica learns for itself. Never more than [`limits::FORMS_AT_ONCE`] forms are learnt at once, and one form by one asker:
-//! the others wait for it with him. Who stops waiting loses nothing, the next one finds it. It decides nothing.
+//! Every replica learns for itself. Never more than [`limits::FORMS_AT_ONCE`] forms are learnt at once for those who wait, the
+//! others take their turn; and one form is learnt once for all who ask for it. Who stops waiting loses nothing: it is learnt to
+//! its end, and the next one finds it. It decides nothing.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, join};
+use futures::future::{BoxFuture, Shared, join, join3, ready};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::audit::Clock;
 use crate::cluster::call::CallError;
 use crate::cluster::documents::GroupVersion;
-use crate::cluster::surroundings::Surroundings;
+use crate::cluster::naming::{rename, unused_name};
+use crate::cluster::surroundings::Outlook;
 use crate::cluster::writer::{Rehearsal, Writer};
 use crate::drift::declared::ObjectKey;
 use crate::drift::form::{Form, leave_open};
@@ -30,9 +31,6 @@ use crate::gate::facts::FormOf;
 use crate::gate::message::is_secret;
 use crate::limits;
 use crate::store::{FormRecord, Store};
-
-/// Shortest unused name: long enough that nobody has it.
-const NAME_CHARS_MIN: usize = 16;
 
 /// Metadata of an answer that is no part of the form.
 const OF_ONE_REQUEST: [&str; 6] =
@@ -42,27 +40,29 @@ const OF_ONE_REQUEST: [&str; 6] =
 #[derive(Clone)]
 pub struct Forms {
     shelf: Arc<Shelf>,
+    lessons: mpsc::Sender<Lesson>,
     errands: mpsc::Sender<Errand>,
 }
 
-/// Learns what nobody waits for.
+/// Does the learning: without it no form is ever had.
 pub struct Errands {
     forms: Forms,
-    errands: mpsc::Receiver<Errand>,
+    lessons: mpsc::Receiver<Lesson>,
+    asked_aside: mpsc::Receiver<Errand>,
 }
 
-/// A form to be learnt, and the resource of its object.
+/// A form to be learnt for nobody who waits, and the resource of its object.
 type Errand = (FormOf, String);
 
 struct Shelf {
-    client: Client,
     writer: Writer,
     store: Arc<Store>,
     clock: Clock,
+    outlook: Outlook,
     /// By the object and its manifest.
     kept: Mutex<HashMap<String, Kept>>,
+    /// What is being learnt, or is to be.
     learning: Mutex<HashMap<String, Learning>>,
-    surroundings: tokio::sync::Mutex<Option<(Instant, Arc<Surroundings>)>>,
 }
 
 /// What was learnt.
@@ -75,10 +75,14 @@ struct Kept {
     form: Option<Arc<Form>>,
 }
 
-/// A form that is being learnt.
-struct Learning {
-    since: Instant,
-    form: Shared<BoxFuture<'static, Option<Arc<Form>>>>,
+/// Resolves when the form is learnt; it may be dropped, that stops nothing.
+type Learning = Shared<BoxFuture<'static, Option<Arc<Form>>>>;
+
+/// A form that is to be learnt.
+struct Lesson {
+    asked: Asked,
+    epoch: String,
+    done: oneshot::Sender<Option<Arc<Form>>>,
 }
 
 /// Why the server gives no form.
@@ -98,29 +102,18 @@ impl Forms {
             (id, Kept { epoch, learnt, form: Some(Arc::new(form)) })
         });
         let kept = Mutex::new(kept.collect());
-        let writer = Writer::new(client.clone());
-        let (learning, surroundings) = (Mutex::default(), tokio::sync::Mutex::default());
-        let shelf = Arc::new(Shelf { client, writer, store, clock, kept, learning, surroundings });
-        let (sender, errands) = mpsc::channel(limits::FORM_QUEUE);
-        let forms = Self { shelf, errands: sender };
-        (forms.clone(), Errands { forms, errands })
+        let (writer, outlook) = (Writer::new(client.clone()), Outlook::new(client));
+        let shelf = Arc::new(Shelf { writer, store, clock, outlook, kept, learning: Mutex::default() });
+        let (errands, asked_aside) = mpsc::channel(limits::FORM_QUEUE);
+        let (lessons, asked) = mpsc::channel(limits::FORM_QUEUE);
+        let forms = Self { shelf, lessons, errands };
+        (forms.clone(), Errands { forms, lessons: asked, asked_aside })
     }
 
-    /// The form of a declaration of an object of this resource; `None` where the server gives none, or has no time.
+    /// The form of a declaration of an object of this resource; `None` where the server gives none. May be dropped unfinished: the
+    /// form is learnt all the same.
     pub async fn form(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {
-        let asked = Asked::new(of, resource)?;
-        let surroundings = match self.shelf.surroundings().await {
-            Ok(surroundings) => surroundings,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, hint = error.hint(), "Cannot tell which forms hold");
-                return None;
-            }
-        };
-        let epoch = surroundings.epoch(&asked.version);
-        if let Some(known) = self.shelf.known(&asked.id, Some(&epoch)) {
-            return known;
-        }
-        self.shelf.learning(asked, epoch)?.await
+        self.shelf.form(of, resource, &self.lessons).await
     }
 
     /// The form as it was learnt last, if it is still young; behind it, it is learnt anew where something changed. Never waits:
@@ -134,32 +127,57 @@ impl Forms {
 
 impl Errands {
     /// Runs until `shutdown` resolves.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let learn = async {
-            while let Some((of, resource)) = self.errands.recv().await {
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { forms, lessons, mut asked_aside } = self;
+        let keeper = &*forms.shelf;
+        // A queue of their own: those who wait have all the turns.
+        let (aside, asides) = mpsc::channel(1);
+        let errands = async {
+            while let Some((of, resource)) = asked_aside.recv().await {
                 // It is kept; nobody waits for it.
-                let _kept = self.forms.form(&of, &resource).await;
+                let _kept = keeper.form(&of, &resource, &aside).await;
             }
         };
         tokio::select! {
-            () = learn => {}
+            _ = join3(errands, keeper.learn_all(lessons, limits::FORMS_AT_ONCE), keeper.learn_all(asides, 1)) => {}
             () = shutdown => {}
         }
     }
 }
 
 impl Shelf {
-    /// The surroundings as they are, or were a moment ago.
-    async fn surroundings(&self) -> Result<Arc<Surroundings>, CallError> {
-        let mut seen = self.surroundings.lock().await;
-        if let Some((at, surroundings)) = &*seen
-            && at.elapsed() <= limits::FORM_STATE_AGE_MAX
-        {
-            return Ok(Arc::clone(surroundings));
+    async fn form(&self, of: &FormOf, resource: &str, lessons: &mpsc::Sender<Lesson>) -> Option<Arc<Form>> {
+        let asked = Asked::new(of, resource)?;
+        let epoch = self.outlook.surroundings().await?.epoch(&asked.version);
+        let mut place = lessons.try_reserve().ok();
+        loop {
+            if let Some(learning) = self.learning(&asked, &epoch, place) {
+                return learning.await;
+            }
+            place = Some(lessons.reserve().await.ok()?);
         }
-        let surroundings = Arc::new(Surroundings::read(&self.client).await?);
-        *seen = Some((Instant::now(), Arc::clone(&surroundings)));
-        Ok(surroundings)
+    }
+
+    /// What is known, or is being learnt for others; else it is begun, if there is a place in the queue.
+    fn learning(&self, asked: &Asked, epoch: &str, place: Option<mpsc::Permit<'_, Lesson>>) -> Option<Learning> {
+        let mut learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(learning) = learning.get(&asked.id) {
+            return Some(learning.clone());
+        }
+        // What is learnt is kept before it leaves the others: nobody falls in between.
+        if let Some(known) = self.known(&asked.id, Some(epoch)) {
+            return Some(ready(known).boxed().shared());
+        }
+        let place = place?;
+        let (done, form) = oneshot::channel();
+        let form = form.map(|form| form.ok().flatten()).boxed().shared();
+        learning.insert(asked.id.clone(), form.clone());
+        place.send(Lesson { asked: asked.clone(), epoch: epoch.to_owned(), done });
+        Some(form)
+    }
+
+    async fn learn_all(&self, mut lessons: mpsc::Receiver<Lesson>, at_once: usize) {
+        stream::poll_fn(|context| lessons.poll_recv(context)).for_each_concurrent(at_once, |it| self.learn(it)).await;
     }
 
     #[expect(clippy::option_option, reason = "that there is no form may be known, too")]
@@ -170,33 +188,19 @@ impl Shelf {
         is_within(age, known.learnt, (self.clock)()).then(|| known.form.clone())
     }
 
-    /// Waits with those who wait for the same form, or begins to learn it; nothing where too many are being learnt.
-    fn learning(
-        self: &Arc<Self>,
-        asked: Asked,
-        epoch: String,
-    ) -> Option<Shared<BoxFuture<'static, Option<Arc<Form>>>>> {
-        let mut learning = self.learning.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody waits for these any more.
-        learning.retain(|_, learning| learning.since.elapsed() <= limits::FORM_TIME_MAX * 2);
-        if let Some(learning) = learning.get(&asked.id) {
-            return Some(learning.form.clone());
-        }
-        if learning.len() >= limits::FORMS_AT_ONCE {
-            return None;
-        }
-        let (keeper, id) = (Arc::clone(self), asked.id.clone());
-        let form = async move { keeper.learn(asked, epoch).await }.boxed().shared();
-        learning.insert(id, Learning { since: Instant::now(), form: form.clone() });
-        Some(form)
-    }
-
-    async fn learn(self: Arc<Self>, asked: Asked, epoch: String) -> Option<Arc<Form>> {
+    async fn learn(&self, Lesson { asked, epoch, done }: Lesson) {
         let learnt = (self.clock)();
         let form = match timeout(limits::FORM_TIME_MAX, self.made(&asked)).await {
-            Ok(Ok(form)) => Some(Arc::new(form)),
+            Ok(Ok(form)) => {
+                let form = Arc::new(form);
+                self.keep(&asked, Kept { epoch, learnt, form: Some(Arc::clone(&form)) });
+                Some(form)
+            }
             Ok(Err(refused)) => {
                 refused.tell(&asked.object);
+                if refused.holds() {
+                    self.keep(&asked, Kept { epoch, learnt, form: None });
+                }
                 None
             }
             Err(_) => {
@@ -204,9 +208,9 @@ impl Shelf {
                 None
             }
         };
-        self.keep(&asked, Kept { epoch, learnt, form: form.clone() });
         self.learning.lock().unwrap_or_else(PoisonError::into_inner).remove(&asked.id);
-        form
+        // Whoever asked may have left.
+        let _left = done.send(form);
     }
 
     /// Makes the object twice, under two names; where that is refused (the name is a part of the meaning, the quota is full), lays
@@ -216,16 +220,16 @@ impl Shelf {
             Ok(form) => return Ok(form),
             Err(refused) => refused,
         };
-        let Refused::Call(error) = &refused else { return Err(refused) };
-        if error.status().is_none() {
+        if !refused.holds() {
             return Err(refused);
         }
         // What Git gives may be taken: by the object that is there, or by the write that is being judged.
         let mut open = asked.manifest.clone();
-        if leave_open(&mut open)
-            && let Ok(form) = self.made_twice(asked, &open).await
-        {
-            return Ok(form);
+        if leave_open(&mut open) {
+            match self.made_twice(asked, &open).await {
+                Err(refused) if refused.holds() => {}
+                answer => return answer,
+            }
         }
         debug!(object = %asked.object, "No form under another name");
         let name = asked.object.name();
@@ -290,6 +294,16 @@ fn is_within(age: std::time::Duration, then: Timestamp, now: Timestamp) -> bool 
 }
 
 impl Refused {
+    /// Whether the server will say the same again: it refused this very object, and did not only fail to look at it.
+    fn holds(&self) -> bool {
+        match self {
+            Self::Call(error) => {
+                error.status().is_some_and(|status| matches!(status, 400..500) && !matches!(status, 408 | 429))
+            }
+            Self::NoObject => false,
+        }
+    }
+
     fn tell(&self, object: &ObjectKey) {
         match self {
             // What the API server says may quote values.
@@ -305,6 +319,7 @@ impl Refused {
 }
 
 /// A declaration that is asked about.
+#[derive(Clone)]
 struct Asked {
     object: ObjectKey,
     version: GroupVersion,
@@ -356,43 +371,9 @@ impl Asked {
     }
 }
 
-/// A name that nobody has, as long as `name`, so that the server treats it alike.
-fn unused_name(name: &str) -> String {
-    let random = std::iter::repeat_with(|| format!("{:016x}", RandomState::new().hash_one(())));
-    let length = name.len().max(NAME_CHARS_MIN);
-    "lf".chars().chain(random.flat_map(|part| part.chars().collect::<Vec<_>>())).take(length).collect()
-}
-
-/// Replaces a name wherever it stands: the server and others may have derived values from it.
-fn rename(value: &mut Value, from: &str, to: &str) {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        Value::String(text) => {
-            if text.contains(from) {
-                *text = renamed(text, from, to);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
-        Value::Object(members) => {
-            members.values_mut().for_each(|member| rename(member, from, to));
-            let keys: Vec<String> = members.keys().filter(|key| key.contains(from)).cloned().collect();
-            for key in keys {
-                let member = members.remove(&key).unwrap_or_default();
-                members.insert(renamed(&key, from, to), member);
-            }
-        }
-    }
-}
-
-fn renamed(text: &str, from: &str, to: &str) -> String {
-    text.split(from).collect::<Vec<_>>().join(to)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use serde_json::json;
 
     use super::*;
 
@@ -403,26 +384,6 @@ mod tests {
     fn kept(second: i64, bytes: usize) -> Kept {
         let object = "x".repeat(bytes);
         Kept { epoch: String::new(), learnt: at(second), form: Some(Arc::new(Form::made(&object, &object))) }
-    }
-
-    #[test]
-    fn an_unused_name_is_as_long_as_the_name_and_fits_where_names_are_labels() {
-        for length in [1, 5, 16, 63, 253] {
-            let name = unused_name(&"a".repeat(length));
-            assert_eq!(name.len(), length.max(NAME_CHARS_MIN));
-            assert!(name.starts_with("lf") && name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
-            assert_ne!(name, unused_name(&"a".repeat(length)));
-        }
-    }
-
-    #[test]
-    fn what_is_derived_from_the_unused_name_is_derived_from_the_name() {
-        let mut object =
-            json!({ "metadata": { "name": "lf0", "labels": { "lf0": "x-lf0-lf0", "app": "web" } }, "n": [1, "lf0"] });
-        rename(&mut object, "lf0", "web");
-        let expected =
-            json!({ "metadata": { "name": "web", "labels": { "web": "x-web-web", "app": "web" } }, "n": [1, "web"] });
-        assert_eq!(object, expected);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod documents;
 pub mod form;
 pub mod keeper;
 pub mod namespace;
+mod naming;
 pub mod openapi;
 mod reading;
 pub mod standing;

@@ -4,6 +4,7 @@
 //! who there is and in which generation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::http::Request;
 use futures::try_join;
@@ -13,13 +14,79 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
 
 use crate::cluster::call::{CallError, within_time};
 use crate::cluster::documents::GroupVersion;
 use crate::cluster::reading::Index;
+use crate::limits;
 
 /// Versions in which the API server may serve mutating policies.
 const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+/// The surroundings as they are, or were a moment ago.
+pub(super) struct Outlook {
+    client: Client,
+    /// Held while they are read: who waits for it waits no longer than who reads.
+    seen: Mutex<Seen>,
+}
+
+/// What came of looking.
+#[derive(Default)]
+struct Seen {
+    tried: Option<Instant>,
+    /// When, and what.
+    last: Option<(Instant, Arc<Surroundings>)>,
+    /// Whether who tried has not come back.
+    open: bool,
+    fails: bool,
+}
+
+impl Outlook {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, seen: Mutex::default() }
+    }
+
+    /// As they are; where that cannot be told in time, as they were last, up to [`limits::FORM_STATE_KEPT_MAX`] ago. A look that
+    /// failed is not repeated at once either.
+    pub(super) async fn surroundings(&self) -> Option<Arc<Surroundings>> {
+        let mut seen = self.seen.lock().await;
+        if seen.tried.is_none_or(|tried| tried.elapsed() > limits::FORM_STATE_AGE_MAX) {
+            // Noted first: who asks may leave before there is an answer.
+            seen.tried = Some(Instant::now());
+            if std::mem::replace(&mut seen.open, true) {
+                seen.take(Err(CallError::Silent));
+            }
+            let time = if seen.last.is_some() { limits::FORM_STATE_TIME_MAX } else { limits::FORM_TIME_MAX };
+            let read = timeout(time, Surroundings::read(&self.client)).await;
+            seen.open = false;
+            seen.take(read.unwrap_or(Err(CallError::Silent)));
+        }
+        let last = seen.last.as_ref().filter(|(at, _)| at.elapsed() <= limits::FORM_STATE_KEPT_MAX)?;
+        Some(Arc::clone(&last.1))
+    }
+}
+
+impl Seen {
+    /// Says what changed, once.
+    fn take(&mut self, read: Result<Surroundings, CallError>) {
+        let failed = std::mem::replace(&mut self.fails, read.is_err());
+        match read {
+            Ok(surroundings) => {
+                self.last = Some((Instant::now(), Arc::new(surroundings)));
+                if failed {
+                    info!("It can be told again which forms hold");
+                }
+            }
+            Err(error) if !failed => {
+                warn!(error = &error as &dyn std::error::Error, hint = error.hint(), "Cannot tell which forms hold");
+            }
+            Err(_) => {}
+        }
+    }
+}
 
 /// What there was at one time.
 pub(super) struct Surroundings {
@@ -29,7 +96,7 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// Reads them.
-    pub(super) async fn read(client: &Client) -> Result<Self, CallError> {
+    async fn read(client: &Client) -> Result<Self, CallError> {
         let index = Request::get("/openapi/v3").body(Vec::new()).expect("a fixed path makes a request");
         let webhooks = Api::<MutatingWebhookConfiguration>::all(client.clone());
         let (index, webhooks, policies, bindings) = try_join!(

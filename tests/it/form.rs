@@ -1,9 +1,11 @@
 //! What does the API server make of what Git declares? Forms as they are learnt and kept, beside a second webhook.
 
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use axum::http::StatusCode;
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,6 +27,8 @@ use landfast::yaml;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
 use crate::gate::{Case, DEPLOYMENT, WIDGETS, gate};
 use crate::testbed::scratch::Scratch;
@@ -58,13 +62,17 @@ fn turn() -> MutexGuard<'static, ()> {
 enum Habit {
     /// Names each image of `example.com` by its mirror, and adds a sidecar.
     Mirrors,
+    /// The same, later than a write waits for it.
+    Dawdles,
+    /// Is out of order.
+    Fails,
     /// Refuses dry-runs: it cannot do without its side effects.
     RefusesDryRuns,
 }
 
 /// A webhook of somebody else, for one namespace; deregistered when it is dropped.
 struct Foreign {
-    habit: Habit,
+    habit: Arc<Mutex<Habit>>,
     name: String,
     namespace: String,
     port: u16,
@@ -78,7 +86,8 @@ impl Foreign {
     /// Registers it and waits until it is asked. Mutating webhooks are asked in the order of their names.
     fn register(prefix: &str, habit: Habit, namespace: &str) -> Self {
         let (rehearsals, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (port, ca) = RUNTIME.block_on(serve(habit, Arc::clone(&rehearsals), Arc::clone(&asked)));
+        let habit = Arc::new(Mutex::new(habit));
+        let (port, ca) = RUNTIME.block_on(serve(Arc::clone(&habit), Arc::clone(&rehearsals), Arc::clone(&asked)));
         let (name, namespace) = (format!("{prefix}-{namespace}"), namespace.to_owned());
         let foreign = Self { habit, name, namespace, port, ca, rehearsals, _turn: turn() };
         foreign.apply(10);
@@ -112,10 +121,15 @@ impl Foreign {
     }
 
     fn kind(&self) -> &'static str {
-        match self.habit {
-            Habit::Mirrors => "MutatingWebhookConfiguration",
+        match *self.habit.lock().unwrap() {
+            Habit::Mirrors | Habit::Dawdles | Habit::Fails => "MutatingWebhookConfiguration",
             Habit::RefusesDryRuns => "ValidatingWebhookConfiguration",
         }
+    }
+
+    /// From now on it does this; a mutating webhook stays one.
+    fn takes_to(&self, habit: Habit) {
+        *self.habit.lock().unwrap() = habit;
     }
 
     fn rehearsals(&self) -> usize {
@@ -130,7 +144,7 @@ impl Drop for Foreign {
 }
 
 /// Serves it; its port and the authority of its certificate.
-async fn serve(habit: Habit, rehearsals: Arc<AtomicUsize>, asked: Arc<AtomicUsize>) -> (u16, Arc<str>) {
+async fn serve(habit: Arc<Mutex<Habit>>, rehearsals: Arc<AtomicUsize>, asked: Arc<AtomicUsize>) -> (u16, Arc<str>) {
     let metrics = Arc::new(Metrics::new());
     let authority = Authority::open(&Scratch::get().folder("other"), &[], now()).unwrap();
     let (_, shown) = Renewal::new(authority, Arc::clone(&metrics), Arc::new(now)).unwrap();
@@ -143,15 +157,25 @@ async fn serve(habit: Habit, rehearsals: Arc<AtomicUsize>, asked: Arc<AtomicUsiz
             rehearsals.fetch_add(1, Ordering::SeqCst);
         }
         let mut response = json!({ "uid": request["uid"], "allowed": true });
+        let habit = *habit.lock().unwrap();
         match habit {
-            Habit::Mirrors => {
+            Habit::Mirrors | Habit::Dawdles | Habit::Fails => {
                 response["patchType"] = json!("JSONPatch");
                 response["patch"] = json!(STANDARD.encode(mirrored(&request["object"]).to_string()));
             }
             Habit::RefusesDryRuns => response["allowed"] = json!(request["dryRun"] != true),
         }
         let answer = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
-        ready(Json(answer))
+        async move {
+            match habit {
+                Habit::Mirrors | Habit::RefusesDryRuns => Ok(Json(answer)),
+                Habit::Dawdles => {
+                    sleep(limits::FORM_WAIT_MAX + Duration::from_millis(200)).await;
+                    Ok(Json(answer))
+                }
+                Habit::Fails => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            }
+        }
     });
     let tls = server_config(Arc::clone(&shown.certificates)).unwrap();
     let listener = Listener::https(([127, 0, 0, 1], 0).into(), tls, router, metrics).await.unwrap();
@@ -294,8 +318,10 @@ fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known
     case.declare("object.yaml", GATED);
     let created = case.feed(User::Alice, &["create", "-f", "-"], GATED).succeeds();
     assert!(created.stderr.contains("maxUnavailable: 2 in Git, not in this write"), "{created:#?}");
-    case.kubectl(User::Alice, &["scale", "statefulset", "web", "--replicas=5"])
-        .fails_with(&["spec.replicas: 1 in Git, 5 in this write"]);
+    case.kubectl(User::Alice, &["scale", "statefulset", "web", "--replicas=5"]).fails_with(&[
+        "spec.replicas: 1 in Git, 5 in this write",
+        "note: the API server did not say what it makes of what Git declares",
+    ]);
     let asked = gate().landfast.metric("landfast_questions_total", &["question=\"form\"", "outcome=\"silence\""]);
     assert!(asked >= 1.0, "{asked}");
 }
@@ -304,7 +330,14 @@ fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known
 struct Learner {
     folder: TempDir,
     ahead: Arc<AtomicI64>,
-    forms: Option<Forms>,
+    /// With the task that learns them.
+    forms: Option<(Forms, JoinHandle<()>)>,
+}
+
+impl Drop for Learner {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl Learner {
@@ -315,20 +348,25 @@ impl Learner {
         learner
     }
 
+    fn stop(&mut self) {
+        if let Some((_, learning)) = self.forms.take() {
+            learning.abort();
+        }
+    }
+
     async fn restart(&mut self) {
-        let before = self.forms.take();
-        drop(before);
+        self.stop();
         let (path, ahead) = (self.folder.path().to_owned(), Arc::clone(&self.ahead));
         let clock: Clock = Arc::new(move || now() + SignedDuration::from_secs(ahead.load(Ordering::SeqCst)));
         // What the last one still writes holds the folder.
         let store = tokio::task::spawn_blocking(move || eventually("the state folder", || Store::open(&path).ok()));
         let client = control_plane().client(User::Landfast).await;
-        let (forms, _) = Forms::open(client, Arc::new(store.await.unwrap()), clock);
-        self.forms = Some(forms);
+        let (forms, errands) = Forms::open(client, Arc::new(store.await.unwrap()), clock);
+        self.forms = Some((forms, tokio::spawn(errands.run(pending()))));
     }
 
     async fn form(&self, of: &FormOf, resource: &str) -> Option<Arc<Form>> {
-        self.forms.as_ref().unwrap().form(of, resource).await
+        self.forms.as_ref().unwrap().0.form(of, resource).await
     }
 
     /// Waits until this many forms are on the disk.
@@ -379,13 +417,58 @@ fn a_form_is_learnt_once_and_holds_until_something_changes_that_makes_it() {
         assert_eq!(foreign.rehearsals(), 4, "it has grown too old");
 
         foreign.apply(9);
-        tokio::time::sleep(limits::FORM_STATE_AGE_MAX * 2).await;
+        sleep(limits::FORM_STATE_AGE_MAX * 2).await;
         assert!(learner.form(&of, "deployments").await.is_some());
         assert_eq!(foreign.rehearsals(), 6, "the mutating configuration has changed");
         assert!(
             learner.form(&form_of(&DEPLOYMENT.replace("web:1", "web:2"), &namespace), "deployments").await.is_some()
         );
         assert_eq!(foreign.rehearsals(), 8, "another manifest has a form of its own");
+    });
+}
+
+#[test]
+fn a_form_that_nobody_waits_for_any_more_is_learnt_to_its_end() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::Dawdles, &namespace);
+    let of = form_of(DEPLOYMENT, &namespace);
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        let first = timeout(limits::FORM_WAIT_MAX, learner.form(&of, "deployments")).await;
+        assert!(first.is_err(), "the other webhook is slower than a write waits");
+        learner.remembers(1).await;
+        assert!(learner.form(&of, "deployments").await.is_some());
+        assert_eq!(foreign.rehearsals(), 2, "what the first one asked for is there");
+    });
+}
+
+#[test]
+fn who_asks_while_many_forms_are_learnt_takes_a_turn() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::Dawdles, &namespace);
+    let count = limits::FORMS_AT_ONCE * 2 + 1;
+    let all: Vec<_> =
+        (0..count).map(|at| form_of(&DEPLOYMENT.replace("web:1", &format!("web:{at}")), &namespace)).collect();
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        let forms = join_all(all.iter().map(|of| learner.form(of, "deployments"))).await;
+        assert_eq!(forms.iter().flatten().count(), count);
+        assert_eq!(foreign.rehearsals(), count * 2);
+    });
+}
+
+#[test]
+fn a_server_that_only_failed_to_look_is_asked_again() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::Mirrors, &namespace);
+    let of = form_of(DEPLOYMENT, &namespace);
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        foreign.takes_to(Habit::Fails);
+        assert_eq!(learner.form(&of, "deployments").await, None);
+        assert!(foreign.rehearsals() > 0, "it was asked");
+        foreign.takes_to(Habit::Mirrors);
+        assert!(learner.form(&of, "deployments").await.is_some(), "the failure is not remembered");
     });
 }
 
