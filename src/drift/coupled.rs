@@ -22,6 +22,13 @@ pub(crate) fn coupled(
         }
         "sessionAffinityConfig" if depends(name) => affinity(declared, live?),
         "healthCheckNodePort" if depends(name) => health_check(declared, live?),
+        // Admission appends tolerations to those of a Pod, in an update too.
+        "tolerations" if depends(name) => {
+            let (own, live) = (declared.get(name)?, live?.get(name)?);
+            let begins = own.children().count() < live.children().count()
+                && own.children().zip(live.children()).all(|(own, live)| equal(own, live));
+            begins.then_some(Answer::Unknown)
+        }
         // A Node's range has two names, too: only the server knows which wins.
         "podCIDR" | "podCIDRs" if depends("podCIDR") && depends("podCIDRs") => {
             let (own, live) = (declared.get(name)?, live.and_then(|live| live.get(name)));
