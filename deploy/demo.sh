@@ -303,7 +303,7 @@ records() {
         -o 'custom-columns=KIND:.involvedObject.kind,NAME:.involvedObject.name,REASON:.reason,COUNT:.count,MESSAGE:.message'
     let_in "Deployment" "Service" "DriftDenied"
 
-    step "What was left: one line of JSON for each verdict"
+    step "What was left: one line of JSON for each write that was denied"
     show grep -m 1 '"ruling":"Deny"' "$demo/landfast.log"
     let_in "spec.replicas" "alice"
 

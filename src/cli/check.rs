@@ -43,7 +43,8 @@ pub struct Args {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Files of manifests, each object as if it were created; `-` is standard input.
+    /// Files of manifests, each object as if it were created; `-` is standard input. What names no namespace is in the sources'
+    /// `defaultNamespace`, where all have the same, else in `default`.
     #[arg(value_name = "MANIFEST", required_unless_present = "reviews")]
     manifests: Vec<PathBuf>,
 }
@@ -107,7 +108,9 @@ impl Check<'_> {
         // JSON is YAML: what has no name of its own is read as that.
         let name = if file == Path::new("-") { "stdin.yaml".to_owned() } else { file.display().to_string() };
         let scope = everywhere()?;
-        let with = render::Context { schemas: &self.offline.basis.schemas, scope: &scope, default_namespace: None };
+        let Offline { basis, default_namespace, .. } = self.offline;
+        let default_namespace = default_namespace.as_deref();
+        let with = render::Context { schemas: &basis.schemas, scope: &scope, default_namespace };
         let rendered = render::file(&name, &bytes, with).map_err(|fault| anyhow::anyhow!("{fault}"))?;
         if let Some(fault) = rendered.faults.first() {
             anyhow::bail!("{fault}");

@@ -29,6 +29,8 @@ struct Folder {
 pub(super) struct Offline {
     /// What is decided by.
     pub(super) basis: Arc<Basis>,
+    /// The namespace of namespaced objects that name none, where all sources have the same.
+    pub(super) default_namespace: Option<String>,
     follow: Follow,
     runtime: Runtime,
     /// Goes last: the mirrors stand in it.
@@ -47,6 +49,9 @@ impl Offline {
 /// What is found wrong, but leaves the rest in force, is told on standard error.
 pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Offline> {
     let settings = settings(config)?;
+    let mut defaults = settings.sources.iter().map(|source| source.default_namespace.clone());
+    let first = defaults.next().flatten();
+    let default_namespace = first.filter(|first| defaults.all(|other| other.as_ref() == Some(first)));
     let folder = Folder::of(state_dir)?;
     let store = Store::open(&folder.path).context("cannot use the state folder")?;
     let program = std::env::current_exe().context("cannot find our own program")?;
@@ -77,7 +82,7 @@ pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestam
         let basis = follow.basis().borrow().clone();
         Ok((basis, follow))
     })?;
-    Ok(Offline { basis, follow, runtime, _folder: folder })
+    Ok(Offline { basis, default_namespace, follow, runtime, _folder: folder })
 }
 
 fn settings(config: &[PathBuf]) -> anyhow::Result<Settings> {

@@ -45,7 +45,7 @@ impl House {
             "config.yaml",
             &format!(
                 "apiVersion: landfast.dev/v1alpha1\nkind: GitSource\nmetadata: {{ name: shop }}\nspec:\n  url: {url}\n  \
-                 ref: {{ branch: main }}\n  scope: {{ namespaces: [shop] }}\n---\napiVersion: landfast.dev/v1alpha1\n\
+                 ref: {{ branch: main }}\n  defaultNamespace: shop\n  scope: {{ namespaces: [shop] }}\n---\napiVersion: landfast.dev/v1alpha1\n\
                  kind: DriftPolicy\nmetadata: {{ name: shop }}\nspec: {{ precedence: 1, mode: Enforce }}\n"
             ),
         );
@@ -106,6 +106,17 @@ fn reviews_are_answered_in_their_order() {
     assert_eq!((&field["git"], &field["before"], &field["written"]), (&json!(3), &json!(3), &json!(5)));
     assert_eq!(field["origin"]["file"], json!("web.yaml"));
     assert_eq!(field["origin"]["commit"], first["revision"]);
+}
+
+#[test]
+fn a_manifest_without_a_namespace_is_in_the_one_of_the_sources() {
+    let house = House::new();
+    let manifest = declared().replace("replicas: 3", "replicas: 5").replace("namespace: shop", "annotations: {}");
+    assert!(!manifest.contains("namespace"), "{manifest}");
+    let ran = house.check(&["-"], &manifest);
+    let answer = &ran.answers[0];
+    assert_eq!((&answer["object"]["namespace"], &answer["ruling"]), (&json!("shop"), &json!("Deny")), "{}", ran.errors);
+    assert_eq!(ran.code, 1);
 }
 
 #[test]
