@@ -320,7 +320,7 @@ pub const FORM_STATE_TIME_MAX: Duration = Duration::from_millis(800);
 /// How long the state that was read last stands in for one that cannot be read.
 pub const FORM_STATE_KEPT_MAX: Duration = Duration::from_secs(30);
 
-/// Forms that are learnt at once for those who wait: each takes two dry-runs. One more is learnt for nobody who waits.
+/// Forms that are learnt at once for those who wait: each takes three dry-runs. One more is learnt for nobody who waits.
 pub const FORMS_AT_ONCE: usize = 8;
 
 /// Forms that are still to be learnt, for those who wait and for nobody who waits; beyond it who waits waits for a place, and

@@ -1,5 +1,5 @@
-//! What does the API server make of a declaration? Its form, asked for by dry-runs under names that nobody has, and kept as long
-//! as nothing changes of which it is known that it matters.
+//! What does the API server make of a declaration? Its form, asked for by dry-runs under names that nobody has and on the object
+//! itself, and kept as long as nothing changes of which it is known that it matters.
 //!
 //! Every replica learns for itself. Never more than [`limits::FORMS_AT_ONCE`] forms are learnt at once for those who wait, the
 //! others take their turn; and one form is learnt once for all who ask for it. Who stops waiting loses nothing: it is learnt to
@@ -213,29 +213,28 @@ impl Shelf {
         let _left = done.send(form);
     }
 
-    /// Makes the object twice, under two names; where that is refused (the name is a part of the meaning, the quota is full), lays
-    /// the declaration over the object itself.
+    /// Makes the object twice, under two names, and applies the declaration to the object itself: where its name or what stands
+    /// there matters (admission that acts on updates only, a quota that is full), only that tells.
     async fn made(&self, asked: &Asked) -> Result<Form, Refused> {
-        let refused = match self.made_twice(asked, &asked.manifest).await {
-            Ok(form) => return Ok(form),
-            Err(refused) => refused,
-        };
-        if !refused.holds() {
-            return Err(refused);
+        match join(self.made_anew(asked), self.applied(asked)).await {
+            (Ok(form), Ok((object, over))) => Ok(form.and_applied(&object, over.as_deref())),
+            (Ok(form), Err(_)) => Ok(form),
+            (Err(refused), Ok((object, over))) if refused.holds() => {
+                debug!(object = %asked.object, "No form under another name");
+                Ok(Form::applied(&object, over.as_deref()))
+            }
+            (Err(refused), _) => Err(refused),
         }
+    }
+
+    async fn made_anew(&self, asked: &Asked) -> Result<Form, Refused> {
+        let refused = match self.made_twice(asked, &asked.manifest).await {
+            Err(refused) if refused.holds() => refused,
+            answer => return answer,
+        };
         // What Git gives may be taken: by the object that is there, or by the write that is being judged.
         let mut open = asked.manifest.clone();
-        if leave_open(&mut open) {
-            match self.made_twice(asked, &open).await {
-                Err(refused) if refused.holds() => {}
-                answer => return answer,
-            }
-        }
-        debug!(object = %asked.object, "No form under another name");
-        let name = asked.object.name();
-        let laid = self.writer.rehearse(&asked.place, Rehearsal::Apply(name, asked.named(&asked.manifest, name))).await;
-        let (object, was_there) = asked.form(&laid.map_err(Refused::Call)?, name)?;
-        Ok(if was_there { Form::laid_over_live(&object) } else { Form::made(&object, &object) })
+        if leave_open(&mut open) { self.made_twice(asked, &open).await } else { Err(refused) }
     }
 
     async fn made_twice(&self, asked: &Asked, manifest: &Value) -> Result<Form, Refused> {
@@ -246,6 +245,14 @@ impl Shelf {
         };
         let (one, other) = join(attempt(), attempt()).await;
         Ok(Form::made(&one?, &other?))
+    }
+
+    /// What the declaration makes of the object, and the version of what stood there, if anything did.
+    async fn applied(&self, asked: &Asked) -> Result<(String, Option<String>), Refused> {
+        let name = asked.object.name();
+        let manifest = asked.named(&asked.manifest, name);
+        let applied = self.writer.rehearse(&asked.place, Rehearsal::Apply(name, manifest)).await;
+        asked.form(&applied.map_err(Refused::Call)?, name)
     }
 
     /// Keeps what was learnt, the latest within the bounds, and remembers it; nothing of a Secret is written down.
@@ -358,16 +365,16 @@ impl Asked {
         manifest
     }
 
-    /// The form in what the server answered for this name, and whether the object was there before.
-    fn form(&self, answer: &str, name: &str) -> Result<(String, bool), Refused> {
+    /// The form in what the server answered for this name, and the version of the object that was there before.
+    fn form(&self, answer: &str, name: &str) -> Result<(String, Option<String>), Refused> {
         let mut object: Value = serde_json::from_str(answer).map_err(|_| Refused::NoObject)?;
         let metadata = object.get_mut("metadata").and_then(Value::as_object_mut).ok_or(Refused::NoObject)?;
-        let was_there = metadata.contains_key("resourceVersion");
+        let version = metadata.get("resourceVersion").and_then(Value::as_str).map(str::to_owned);
         for member in OF_ONE_REQUEST {
             metadata.remove(member);
         }
         rename(&mut object, name, self.object.name());
-        Ok((object.to_string(), was_there))
+        Ok((object.to_string(), version))
     }
 }
 

@@ -47,12 +47,16 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether a later object differs here as this one did. An item that comes or goes leaves the order of the others.
+    /// Whether a later object differs here as this one did, however sure that is. An item that comes or goes leaves the order of
+    /// the others.
     pub fn stays_in(&self, later: &Self) -> bool {
-        match (self.kind, &self.live, &later.live) {
-            _ if self.kind != later.kind => false,
-            (Kind::Reordered, Some(live), Some(later)) => keep_order(live, later),
-            (_, live, later) => live == later,
+        match (self.kind == Kind::Reordered, later.kind == Kind::Reordered) {
+            (true, true) => match (&self.live, &later.live) {
+                (Some(live), Some(later)) => keep_order(live, later),
+                (live, later) => live == later,
+            },
+            (false, false) => self.live == later.live,
+            (true, false) | (false, true) => false,
         }
     }
 }

@@ -17,26 +17,46 @@ use crate::drift::value::{Members, equal};
 /// What the server makes of one declaration.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form {
-    /// The object, as JSON.
-    object: Box<str>,
-    /// The object as it came out once more, where that is another: what differs the server assigns anew each time.
-    again: Option<Box<str>>,
-    /// What the declaration was laid over.
-    over: Over,
+    /// As a new object, under names that nobody has; absent where the server makes none.
+    made: Option<Made>,
+    /// Applied to the object itself; absent where the server refuses that.
+    applied: Option<Applied>,
 }
 
-/// What a declaration was laid over to learn its form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Over {
-    Nothing,
-    /// The live object: what it held before shows through, so that the form can only excuse.
-    Live,
+/// A declaration that two new objects were made of.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Made {
+    /// The object, as JSON.
+    object: Box<str>,
+    /// The other one, where it is another: what differs the server assigns anew each time.
+    again: Option<Box<str>>,
+}
+
+/// A declaration that was applied to its object.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Applied {
+    /// What came of it, as JSON.
+    object: Box<str>,
+    /// The resource version of what stood there, and may show through; absent where nothing did.
+    over: Option<Box<str>>,
+}
+
+/// Where an object is on its way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A write would make it.
+    New,
+    /// A write would make it of the one that is stored.
+    Written,
+    /// It is stored.
+    Stored,
 }
 
 impl fmt::Debug for Form {
-    /// Without the object: it may be a Secret.
+    /// Without the objects: they may be Secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Form({} bytes over {:?})", self.bytes(), self.over)
+        let (made, applied) = (self.made.is_some(), self.applied.is_some());
+        write!(f, "Form({} bytes, made {made}, applied {applied})", self.bytes())
     }
 }
 
@@ -44,52 +64,49 @@ impl Form {
     /// The form of a declaration that was made an object of twice (both as JSON), under names that nobody else has.
     pub fn made(object: &str, again: &str) -> Self {
         let again = (object != again).then(|| again.into());
-        Self { object: object.into(), again, over: Over::Nothing }
+        Self { made: Some(Made { object: object.into(), again }), applied: None }
     }
 
-    /// The form of a declaration that was laid over the live object: where nothing else can be asked.
-    pub fn laid_over_live(object: &str) -> Self {
-        Self { object: object.into(), again: None, over: Over::Live }
+    /// The form of a declaration that was only applied to its object: see [`Self::and_applied`].
+    pub fn applied(object: &str, over: Option<&str>) -> Self {
+        Self { made: None, applied: None }.and_applied(object, over)
+    }
+
+    /// The same with what came of it when it was applied to its object (JSON), over what stood there in this resource version,
+    /// if anything did.
+    #[must_use]
+    pub fn and_applied(self, object: &str, over: Option<&str>) -> Self {
+        Self { applied: Some(Applied { object: object.into(), over: over.map(Into::into) }), ..self }
     }
 
     /// Bytes that it takes.
     pub fn bytes(&self) -> usize {
-        self.object.len() + self.again.as_ref().map_or(0, |again| again.len())
+        let made = |made: &Made| made.object.len() + made.again.as_ref().map_or(0, |again| again.len());
+        self.made.as_ref().map_or(0, made) + self.applied.as_ref().map_or(0, |applied| applied.object.len())
     }
 
     /// Settles what `against` finds in an object: `against` compares one declaration with any object.
     ///
-    /// A difference that the server would make itself is none, whether the engine is sure of it or not. What is left is sure,
-    /// unless the form was laid over the live object. A form that cannot be read settles nothing.
-    pub fn settle(&self, object: &Document<'_>, against: impl Fn(&Document<'_>) -> Vec<Difference>) -> Vec<Difference> {
-        let found = against(object);
+    /// A difference that the server would make itself is none, whether the engine is sure of it or not. What is left is sure
+    /// where the server does not make one thing of a new object and another of the one that is there (admission that acts on
+    /// what is created, a value that is kept), and where it was applied to this very object. A form that cannot be read settles
+    /// nothing.
+    pub fn settle(
+        &self,
+        object: &Document<'_>,
+        stage: Stage,
+        against: impl Fn(&Document<'_>) -> Vec<Difference>,
+    ) -> Vec<Difference> {
+        let mut found = against(object);
         if found.is_empty() {
             return found;
         }
-        let Ok(form) = Document::parse(self.object.as_bytes()) else { return found };
-        let made = Side::of(against(&form));
-        let again = self.again.as_ref().and_then(|again| Document::parse(again.as_bytes()).ok());
-        let again = again.map(|again| Side::of(against(&again)));
-        let allocates = is_service(&form);
-        let is_the_servers = |difference: &Difference| {
-            if allocates && is_allocated(&difference.path) {
-                return difference.kind == Kind::Unknown && difference.live.is_some();
-            }
-            let one = made.expects(difference);
-            let other = again.as_ref().map_or(one, |again| again.expects(difference));
-            fits(one, other, difference.live.as_deref())
-        };
-        let left = found.into_iter().filter(|difference| !is_the_servers(difference));
-        left.map(|difference| self.settled(difference)).collect()
-    }
-
-    fn settled(&self, mut difference: Difference) -> Difference {
-        difference.kind = match (self.over, difference.kind, &difference.live) {
-            (Over::Nothing, Kind::Unknown, Some(_)) => Kind::Changed,
-            (Over::Nothing, Kind::Unknown, None) => Kind::Missing,
-            (Over::Nothing | Over::Live, kind, _) => kind,
-        };
-        difference
+        let outcomes = Outcomes::of(self, object, stage, against);
+        found.retain(|difference| !outcomes.expect(difference));
+        for difference in found.iter_mut().filter(|it| it.kind == Kind::Unknown && outcomes.tell(it)) {
+            difference.kind = if difference.live.is_some() { Kind::Changed } else { Kind::Missing };
+        }
+        found
     }
 
     /// What an object has, or has not, beyond this form, outside of what is declared; `None` where the form cannot tell.
@@ -99,15 +116,13 @@ impl Form {
         declared: &Document<'_>,
         object: &Document<'_>,
     ) -> Option<Vec<Undeclared>> {
-        let made = match self.over {
-            Over::Nothing => Document::parse(self.object.as_bytes()).ok()?,
-            Over::Live => return None,
-        };
+        let Made { object: made, again } = self.made.as_ref()?;
+        let made = Document::parse(made.as_bytes()).ok()?;
         let mut found = compare::undeclared(typing, declared, &made, object);
         if is_service(&made) {
             found.retain(|found| found.before.is_none() || found.after.is_none() || !is_allocated(&found.path));
         }
-        let Some(again) = &self.again else { return Some(found) };
+        let Some(again) = again else { return Some(found) };
         let again = Document::parse(again.as_bytes()).ok()?;
         let others: FxHashMap<FieldPath, Option<String>> = compare::undeclared(typing, declared, &again, object)
             .into_iter()
@@ -132,9 +147,10 @@ pub fn compare_with(
     typing: Typing<'_>,
     declared: &Document<'_>,
     object: &Document<'_>,
+    stage: Stage,
     form: &Form,
 ) -> Vec<Difference> {
-    form.settle(object, |object| compare::compare(typing, declared, object))
+    form.settle(object, stage, |object| compare::compare(typing, declared, object))
 }
 
 /// Whether one of these paths is `path`, or lies above or beneath it.
@@ -176,6 +192,87 @@ pub fn leave_open(manifest: &mut serde_json::Value) -> bool {
     found
 }
 
+/// What the server made of the declaration, beside an object.
+struct Outcomes {
+    /// Of a new object, twice; the same where both came out alike.
+    made: Option<(Side, Side)>,
+    /// Of the object itself.
+    applied: Option<Side>,
+    /// What that counts for.
+    weight: Weight,
+    /// Whether they are of a Service.
+    of_service: bool,
+}
+
+/// What it counts for that a declaration was applied to its object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// It was this very object, so that nothing else counts.
+    All,
+    /// It was an object in the same place as this one.
+    Most,
+    /// It was made anew, and this one is written over another.
+    Some,
+    /// What stood there shows through, and does not here.
+    Nothing,
+}
+
+impl Outcomes {
+    fn of(
+        form: &Form,
+        object: &Document<'_>,
+        stage: Stage,
+        against: impl Fn(&Document<'_>) -> Vec<Difference>,
+    ) -> Self {
+        let side = |json: &str| Some(Side::of(against(&Document::parse(json.as_bytes()).ok()?)));
+        let made = form.made.as_ref().and_then(|made| {
+            let again = made.again.as_deref().unwrap_or(&made.object);
+            side(&made.object).zip(side(again))
+        });
+        let weight = match (stage, form.applied.as_ref().and_then(|applied| applied.over.as_deref())) {
+            (Stage::New, Some(_)) if made.is_some() => Weight::Nothing,
+            (Stage::Stored, Some(over)) if version(object) == Some(over) => Weight::All,
+            (Stage::Stored | Stage::Written, None) => Weight::Some,
+            (Stage::New, _) | (Stage::Stored | Stage::Written, Some(_)) => Weight::Most,
+        };
+        let applied = form.applied.as_ref().filter(|_| weight != Weight::Nothing);
+        let applied = applied.and_then(|applied| side(&applied.object));
+        Self { made, applied, weight, of_service: is_service(object) }
+    }
+
+    /// Whether a difference is what the server would make itself.
+    fn expect(&self, difference: &Difference) -> bool {
+        if self.applied.as_ref().is_some_and(|applied| applied.fits(difference)) {
+            return true;
+        }
+        if self.weight != Weight::All && self.of_service && is_allocated(&difference.path) {
+            return difference.kind == Kind::Unknown && difference.live.is_some();
+        }
+        let Some((one, other)) = &self.made else { return false };
+        let (one, other) = (one.expects(difference), other.expects(difference));
+        // What is assigned anew each time agrees in any case.
+        (self.applied.is_none() || self.weight == Weight::Some || one != other)
+            && fits(one, other, difference.live.as_deref())
+    }
+
+    /// Whether a difference that is left is sure.
+    fn tell(&self, difference: &Difference) -> bool {
+        match (&self.made, &self.applied) {
+            (_, Some(_)) if self.weight == Weight::All => true,
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some((one, other)), Some(applied)) => {
+                fits(one.expects(difference), other.expects(difference), applied.expects(difference))
+            }
+        }
+    }
+}
+
+/// The version in which an object is stored.
+fn version<'o>(object: &'o Document<'_>) -> Option<&'o str> {
+    object.root().get("metadata")?.get("resourceVersion")?.as_str()
+}
+
 /// In what one outcome of the server differs from the declaration.
 struct Side {
     /// What stands there instead, by path; the order of a list apart from its value.
@@ -201,6 +298,12 @@ impl Side {
         let path = &difference.path.0;
         let is_gone = (1..path.len()).any(|length| self.missing.contains(&FieldPath(path[..length].to_vec())));
         difference.declared.as_deref().filter(|_| !is_gone)
+    }
+
+    /// Whether the difference is what stands in this outcome.
+    fn fits(&self, difference: &Difference) -> bool {
+        let expected = self.expects(difference);
+        fits(expected, expected, difference.live.as_deref())
     }
 }
 
@@ -309,9 +412,13 @@ mod tests {
     }
 
     fn left(form: &Form, object: &str) -> Vec<String> {
+        left_at(Stage::Written, DECLARED, form, object)
+    }
+
+    fn left_at(stage: Stage, declared: &str, form: &Form, object: &str) -> Vec<String> {
         let schemas = Schemas::builtin();
         let typing = Typing::of(&schemas, "", "v1", "Service");
-        let found = compare_with(typing, &document(DECLARED), &document(object), form);
+        let found = compare_with(typing, &document(declared), &document(object), stage, form);
         found.into_iter().map(|difference| format!("{:?} {}", difference.kind, difference.path)).collect()
     }
 
@@ -337,15 +444,9 @@ mod tests {
         assert_eq!(left(&form, &service("10.0.0.3", 3, "web")), [""; 0]);
         assert_eq!(beyond(&form, &service("10.0.0.3", 3, "web")), Some(vec![]));
         let given = DECLARED.replace(r#""nodePort":0"#, r#""nodePort":30001"#);
-        let schemas = Schemas::builtin();
-        let typing = Typing::of(&schemas, "", "v1", "Service");
         for port in [30002, 32769] {
             let other = service("10.0.0.3", port, "web");
-            assert_eq!(
-                compare_with(typing, &document(&given), &document(&other), &form).len(),
-                1,
-                "given, so not allocated"
-            );
+            assert_eq!(left_at(Stage::Written, &given, &form, &other).len(), 1, "given, so not allocated");
         }
     }
 
@@ -371,21 +472,55 @@ mod tests {
         assert_eq!(left(&twice("a", "b"), &list).len(), 1);
     }
 
+    /// Whether a declared target that only the server knows is what stands there: unknown where nobody can tell.
+    fn zero_port(stage: Stage, form: &Form, target: &str) -> Vec<String> {
+        left_at(stage, &DECLARED.replace(r#""web"}]"#, "0}]"), form, &stored(target))
+    }
+
+    fn stored(target: &str) -> String {
+        service("10.0.0.1", 1, target).replace(r#""name":"web""#, r#""name":"web","resourceVersion":"7""#)
+    }
+
+    const TARGET: &str = "spec.ports[port=80,protocol=TCP].targetPort";
+
     #[test]
-    fn a_form_laid_over_the_live_object_only_excuses() {
-        let declared = DECLARED.replace(r#""web"}]"#, "0}]");
-        let schemas = Schemas::builtin();
-        let typing = Typing::of(&schemas, "", "v1", "Service");
-        let kinds = |form: &Form, target| {
-            let object = service("10.0.0.1", 1, target);
-            let found = compare_with(typing, &document(&declared), &document(&object), form);
-            found.into_iter().map(|difference| difference.kind).collect::<Vec<_>>()
-        };
-        let live = Form::laid_over_live(&service("10.0.0.1", 1, "web"));
-        assert_eq!((kinds(&live, "web"), kinds(&live, "other")), (vec![], vec![Kind::Unknown]));
-        assert_eq!(beyond(&live, &service("10.0.0.1", 1, "web")), None);
+    fn what_was_only_applied_to_its_object_only_excuses_what_is_written() {
+        let form = Form::applied(&service("10.0.0.1", 1, "web"), Some("7"));
+        assert_eq!(zero_port(Stage::Written, &form, "web"), [""; 0]);
+        assert_eq!(zero_port(Stage::Written, &form, "other"), [format!("Unknown {TARGET}")]);
+        assert_eq!(beyond(&form, &service("10.0.0.1", 1, "web")), None);
         let made = Form::made(&service("10.0.0.1", 1, "web"), &service("10.0.0.1", 1, "web"));
-        assert_eq!((kinds(&made, "web"), kinds(&made, "other")), (vec![], vec![Kind::Changed]));
+        assert_eq!(zero_port(Stage::Written, &made, "other"), [format!("Changed {TARGET}")]);
+    }
+
+    #[test]
+    fn what_was_applied_to_an_object_tells_all_of_that_object() {
+        let form = Form::applied(&service("10.0.0.1", 1, "web"), Some("7"));
+        assert_eq!(zero_port(Stage::Stored, &form, "web"), [""; 0]);
+        assert_eq!(zero_port(Stage::Stored, &form, "other"), [format!("Changed {TARGET}")]);
+        let other = Form::applied(&service("10.0.0.1", 1, "web"), Some("6"));
+        assert_eq!(zero_port(Stage::Stored, &other, "other"), [format!("Unknown {TARGET}")]);
+    }
+
+    #[test]
+    fn what_is_made_of_new_objects_only_says_nothing_of_the_one_that_is_there() {
+        let new = service("10.0.0.0", 1, "new");
+        let form = Form::made(&new, &new).and_applied(&service("10.0.0.1", 1, "kept"), Some("7"));
+        assert_eq!(zero_port(Stage::Stored, &form, "kept"), [""; 0]);
+        assert_eq!(zero_port(Stage::Stored, &form, "new"), [format!("Changed {TARGET}")]);
+        for target in ["new", "other"] {
+            assert_eq!(zero_port(Stage::Written, &form, target), [format!("Unknown {TARGET}")]);
+        }
+        assert_eq!(zero_port(Stage::New, &form, "new"), [""; 0]);
+        assert_eq!(zero_port(Stage::New, &form, "kept"), [format!("Changed {TARGET}")]);
+    }
+
+    #[test]
+    fn what_is_rewritten_only_where_the_object_is_there_is_no_drift() {
+        let form = Form::made(&service("10.0.0.0", 1, "web"), &service("10.0.0.0", 1, "web"));
+        let form = form.and_applied(&service("10.0.0.1", 1, "mirrored"), Some("7"));
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "mirrored")), [""; 0]);
+        assert_eq!(left(&form, &service("10.0.0.1", 1, "other")), [format!("Changed {TARGET}")]);
     }
 
     #[test]
@@ -396,7 +531,7 @@ mod tests {
             document(r#"{"apiVersion":"v1","kind":"ConfigMap","data":{"a":"1","b":"2"},"binaryData":{"c":"AA=="}}"#);
         let form = Form::made(r#"{"data":{"a":"1"}}"#, r#"{"data":{"a":"1"}}"#);
         let left = |object: &str| {
-            let found = compare_with(typing, &declared, &document(object), &form);
+            let found = compare_with(typing, &declared, &document(object), Stage::Written, &form);
             found.into_iter().map(|difference| difference.path.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(left(r#"{"data":{"a":"1"}}"#), [""; 0]);

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
-use crate::drift::form::{Form, touches};
+use crate::drift::form::{Form, Stage, touches};
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
 use crate::gate::aim::{Aim, Reach};
@@ -155,7 +155,9 @@ impl<'v> View<'v> {
         let (Ok(declared), Ok(object)) = (Document::parse(declared), Document::parse(object.as_bytes())) else {
             return false;
         };
-        self.differences(&declared, form, &object).iter().all(|difference| difference.kind == Kind::Unknown)
+        self.differences(&declared, form, &object, Stage::Stored)
+            .iter()
+            .all(|difference| difference.kind == Kind::Unknown)
     }
 
     /// The object as far as the write shows it: of a Scale the parent with nothing but its replicas.
@@ -173,10 +175,12 @@ impl<'v> View<'v> {
         before: Option<&Document<'_>>,
         after: &Document<'_>,
     ) -> Vec<Change> {
-        let after = self.differences(declared, form, after);
         match before {
-            None => created(after),
-            Some(before) => classified(&self.differences(declared, form, before), after),
+            None => created(self.differences(declared, form, after, Stage::New)),
+            Some(before) => {
+                let before = self.differences(declared, form, before, Stage::Stored);
+                classified(&before, self.differences(declared, form, after, Stage::Written))
+            }
         }
     }
 
@@ -224,14 +228,20 @@ impl<'v> View<'v> {
         counted.map(change).collect()
     }
 
-    fn differences(&self, declared: &Document<'_>, form: Option<&Form>, object: &Document<'_>) -> Vec<Difference> {
+    fn differences(
+        &self,
+        declared: &Document<'_>,
+        form: Option<&Form>,
+        object: &Document<'_>,
+        stage: Stage,
+    ) -> Vec<Difference> {
         let against = |object: &Document<'_>| match self.reach {
             Reach::Replicas(path) => self.replicas_differ(path, declared, object),
             Reach::Whole | Reach::Metadata => compare::compare(self.typing, declared, object),
             Reach::Nothing(_) => Vec::new(),
         };
         let mut found = match form.filter(|_| self.is_in_version_of(declared)) {
-            Some(form) => form.settle(object, against),
+            Some(form) => form.settle(object, stage, against),
             None => against(object),
         };
         found.retain(|it| self.reaches(&it.path) && !exempt::is_exempt(self.key, declared, it));
@@ -308,15 +318,14 @@ fn classified(before: &[Difference], after: Vec<Difference>) -> Vec<Change> {
     }
     for difference in after {
         let earlier = differed.get(&difference.path).copied();
-        let untouched = earlier.is_some_and(|it| it.stays_in(&difference));
-        match (untouched, difference.kind) {
-            (true, Kind::Unknown) => {}
-            (true, Kind::Changed | Kind::Missing | Kind::Reordered) => {
+        // What is not touched differs as surely as it did before.
+        match earlier.filter(|it| it.stays_in(&difference)).map(|it| it.kind) {
+            Some(Kind::Unknown) => {}
+            Some(kind @ (Kind::Changed | Kind::Missing | Kind::Reordered)) => {
+                let difference = Difference { kind, ..difference };
                 changes.push(Change { class: Class::Preexisting, ..drifting(difference, earlier) });
             }
-            (false, Kind::Changed | Kind::Missing | Kind::Reordered | Kind::Unknown) => {
-                changes.push(drifting(difference, earlier));
-            }
+            None => changes.push(drifting(difference, earlier)),
         }
     }
     let restored = restored(before, &changes);

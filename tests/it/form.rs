@@ -62,6 +62,8 @@ fn turn() -> MutexGuard<'static, ()> {
 enum Habit {
     /// Names each image of `example.com` by its mirror, and adds a sidecar.
     Mirrors,
+    /// The same where the object is there already.
+    MirrorsUpdates,
     /// The same, later than a write waits for it.
     Dawdles,
     /// Is out of order.
@@ -122,7 +124,7 @@ impl Foreign {
 
     fn kind(&self) -> &'static str {
         match *self.habit.lock().unwrap() {
-            Habit::Mirrors | Habit::Dawdles | Habit::Fails => "MutatingWebhookConfiguration",
+            Habit::Mirrors | Habit::MirrorsUpdates | Habit::Dawdles | Habit::Fails => "MutatingWebhookConfiguration",
             Habit::RefusesDryRuns => "ValidatingWebhookConfiguration",
         }
     }
@@ -159,7 +161,8 @@ async fn serve(habit: Arc<Mutex<Habit>>, rehearsals: Arc<AtomicUsize>, asked: Ar
         let mut response = json!({ "uid": request["uid"], "allowed": true });
         let habit = *habit.lock().unwrap();
         match habit {
-            Habit::Mirrors | Habit::Dawdles | Habit::Fails => {
+            Habit::MirrorsUpdates if request["operation"] != "UPDATE" => {}
+            Habit::Mirrors | Habit::MirrorsUpdates | Habit::Dawdles | Habit::Fails => {
                 response["patchType"] = json!("JSONPatch");
                 response["patch"] = json!(STANDARD.encode(mirrored(&request["object"]).to_string()));
             }
@@ -168,7 +171,7 @@ async fn serve(habit: Arc<Mutex<Habit>>, rehearsals: Arc<AtomicUsize>, asked: Ar
         let answer = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
         async move {
             match habit {
-                Habit::Mirrors | Habit::RefusesDryRuns => Ok(Json(answer)),
+                Habit::Mirrors | Habit::MirrorsUpdates | Habit::RefusesDryRuns => Ok(Json(answer)),
                 Habit::Dawdles => {
                     sleep(limits::FORM_WAIT_MAX + Duration::from_millis(200)).await;
                     Ok(Json(answer))
@@ -233,6 +236,19 @@ fn what_another_webhook_makes_of_git_is_no_drift_and_what_people_make_of_it_is()
         case.kubectl(User::Alice, &["patch", "deployment", "web", "--type=json", "-p", without]).succeeds();
         assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].name"), "web mesh");
     }
+}
+
+#[test]
+fn what_another_webhook_makes_of_updates_only_is_no_drift() {
+    let case = Case::new("deny");
+    case.feed(User::Alice, &["create", "-f", "-"], DEPLOYMENT).succeeds();
+    let _foreign = Foreign::register("another", Habit::MirrorsUpdates, &case.namespace);
+    case.declare("object.yaml", DEPLOYMENT);
+    let image = |image: &str| case.kubectl(User::Alice, &["set", "image", "deployment/web", &format!("web={image}")]);
+    image("example.com/web:2").fails_with(&["containers[name=web].image: \"example.com/web:1\" in Git, "]);
+    let grace = r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":5}}}}"#;
+    assert_eq!(case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", grace]).succeeds().stderr, "");
+    assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].image"), format!("{MIRROR} mesh:1"));
 }
 
 #[test]
@@ -404,26 +420,26 @@ fn a_form_is_learnt_once_and_holds_until_something_changes_that_makes_it() {
         let all = join_all((0..20).map(|_| learner.form(&of, "deployments"))).await;
         let form = all[0].clone().expect("a Deployment has a form");
         assert!(all.iter().all(|other| other.as_ref() == Some(&form)));
-        assert_eq!(foreign.rehearsals(), 2, "one form takes two dry-runs");
+        assert_eq!(foreign.rehearsals(), 3, "one form takes three dry-runs");
 
         learner.remembers(1).await;
         learner.restart().await;
         assert_eq!(learner.form(&of, "deployments").await, Some(Arc::clone(&form)));
-        assert_eq!(foreign.rehearsals(), 2, "a restart keeps it");
+        assert_eq!(foreign.rehearsals(), 3, "a restart keeps it");
 
         let age = i64::try_from(limits::FORM_AGE_MAX.as_secs()).unwrap();
         learner.ahead.fetch_add(age + 1, Ordering::SeqCst);
         assert_eq!(learner.form(&of, "deployments").await, Some(form));
-        assert_eq!(foreign.rehearsals(), 4, "it has grown too old");
+        assert_eq!(foreign.rehearsals(), 6, "it has grown too old");
 
         foreign.apply(9);
         sleep(limits::FORM_STATE_AGE_MAX * 2).await;
         assert!(learner.form(&of, "deployments").await.is_some());
-        assert_eq!(foreign.rehearsals(), 6, "the mutating configuration has changed");
+        assert_eq!(foreign.rehearsals(), 9, "the mutating configuration has changed");
         assert!(
             learner.form(&form_of(&DEPLOYMENT.replace("web:1", "web:2"), &namespace), "deployments").await.is_some()
         );
-        assert_eq!(foreign.rehearsals(), 8, "another manifest has a form of its own");
+        assert_eq!(foreign.rehearsals(), 12, "another manifest has a form of its own");
     });
 }
 
@@ -438,7 +454,7 @@ fn a_form_that_nobody_waits_for_any_more_is_learnt_to_its_end() {
         assert!(first.is_err(), "the other webhook is slower than a write waits");
         learner.remembers(1).await;
         assert!(learner.form(&of, "deployments").await.is_some());
-        assert_eq!(foreign.rehearsals(), 2, "what the first one asked for is there");
+        assert_eq!(foreign.rehearsals(), 3, "what the first one asked for is there");
     });
 }
 
@@ -453,7 +469,7 @@ fn who_asks_while_many_forms_are_learnt_takes_a_turn() {
         let learner = Learner::new().await;
         let forms = join_all(all.iter().map(|of| learner.form(of, "deployments"))).await;
         assert_eq!(forms.iter().flatten().count(), count);
-        assert_eq!(foreign.rehearsals(), count * 2);
+        assert_eq!(foreign.rehearsals(), count * 3);
     });
 }
 
