@@ -1,13 +1,15 @@
 //! How is one object stored, and many declarations tried on it?
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use landfast::drift::form::{Form, Stage};
 use serde_json::{Value, json};
 
 use crate::chance::Chance;
 use crate::form;
 use crate::judge::{JUDGE, Judgement, Sides, judge};
-use crate::kind::{Kind, is_passed_over};
+use crate::kind::{Kind, SERVER_OWNED, is_passed_over};
 use crate::offer::Down;
 use crate::server::{Answer, Server};
 use crate::values::{SHAPES, Shape};
@@ -36,8 +38,6 @@ pub struct Case {
     pub declared: Value,
     /// The place that it varies, as a number of [`Kind::places`].
     pub place: usize,
-    /// Whether it declares all that was written of the object, as a manifest in Git does.
-    pub whole: bool,
 }
 
 /// What came of a case.
@@ -63,8 +63,12 @@ pub struct Answered {
     pub judgement: Judgement,
     /// How each of the engine's answers relates to it.
     pub relations: Vec<Relation>,
-    /// The same with the server's form at hand; none where nothing was left open, or the server makes no form.
+    /// The server's form; none where nothing was left open, or the server makes none.
+    pub form: Option<Arc<Form>>,
+    /// The same with it at hand.
     pub formed: Vec<Relation>,
+    /// The same of the object as another write leaves it, with the form that was learnt before.
+    pub moved: Vec<Relation>,
     /// What the engine found, first way.
     pub found: Found,
     /// The object as it was stored.
@@ -108,6 +112,10 @@ const OF_OBJECTS: [Shape; 11] = [
 /// The places that a batch varies: neighbours, so that one object holds what leads to them. Over all batches, every place.
 pub fn places(kind: &Kind, seed: u64, batch: usize) -> Vec<usize> {
     let groups = kind.places.len().div_ceil(PLACES);
+    if !kind.movable.is_empty() && batch % 2 == 1 {
+        let first = Chance::of(seed, &kind.title, batch).below(kind.movable.len());
+        return kind.movable.iter().cycle().skip(first).take(PLACES).copied().collect();
+    }
     let mut order: Vec<usize> = (0..groups).collect();
     let mut chance = Chance::of(seed.wrapping_add((batch / groups) as u64), &kind.title, usize::MAX);
     for at in (1..order.len()).rev() {
@@ -176,14 +184,7 @@ pub fn declarations(kind: &Kind, seed: u64, batch: usize, object: &Value) -> Vec
             } else {
                 identified(prune(Some(kind.offer()), &whole, Some(object), &ways), object)
             };
-            cases.push(Case {
-                batch,
-                number: cases.len(),
-                object: object.clone(),
-                declared,
-                place: *place,
-                whole: each == 2,
-            });
+            cases.push(Case { batch, number: cases.len(), object: object.clone(), declared, place: *place });
         }
     }
     cases
@@ -236,6 +237,32 @@ pub async fn store(server: &Server, kind: &Kind, object: &Value) -> Result<Store
     Ok(Stored { name, text: answer.text, value })
 }
 
+/// Stores an object through another version of its kind; as this version then shows it.
+pub async fn store_through(server: &Server, other: &Kind, kind: &Kind, object: &Value) -> Result<Stored, Answer> {
+    let stored = store(server, other, object).await?;
+    let answer = server.get(kind, &stored.name).await;
+    if answer.code != 200 {
+        return Err(answer);
+    }
+    let value = serde_json::from_str(&answer.text).expect("the server answers in JSON");
+    Ok(Stored { name: stored.name, text: answer.text, value })
+}
+
+/// What a manifest may hold of a stored object.
+pub fn declarable(kind: &Kind, stored: &Value) -> Value {
+    let mut object = stored.clone();
+    if kind.status_apart
+        && let Some(members) = object.as_object_mut()
+    {
+        members.remove("status");
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata
+            .retain(|name, _| matches!(name.as_str(), "name" | "namespace") || !SERVER_OWNED.contains(&name.as_str()));
+    }
+    object
+}
+
 /// Tries one declaration on a stored object.
 pub async fn attempt(server: &Server, kind: &Kind, stored: &mut Stored, declared: &Value) -> Outcome {
     for _ in 0..5 {
@@ -275,13 +302,43 @@ async fn answered(server: &Server, kind: &Kind, stored: &Stored, declared: &Valu
     };
     let mut founds = ask(kind, declared, &stored.text);
     let relations: Vec<_> = founds.iter().map(|found| relate(sides, &judgement, found)).collect();
-    let mut formed = Vec::new();
-    if relations.iter().any(|relation| relation.unknown)
-        && let Some(form) = form::learn(server, kind, stored, declared).await
-    {
-        let founds = form::ask(kind, declared, &stored.text, &form);
+    let (mut form, mut formed) = (None, Vec::new());
+    if relations.iter().any(|relation| relation.unknown) {
+        form = server.learner.form(kind, stored, declared).await;
+    }
+    if let Some(form) = &form {
+        let founds = form::ask(kind, declared, &stored.text, Stage::Stored, form);
         formed.extend(founds.iter().map(|found| relate(sides, &judgement, found)));
     }
-    let found = founds.swap_remove(0);
-    Outcome::Answered(Box::new(Answered { judgement, relations, formed, found, before, after }))
+    let (found, moved) = (founds.swap_remove(0), Vec::new());
+    Outcome::Answered(Box::new(Answered { judgement, relations, form, formed, moved, found, before, after }))
+}
+
+/// Writes to the object, and asks again of what was left open: forms are older than the writes that they are asked for.
+pub async fn move_on(server: &Server, kind: &Kind, stored: &mut Stored, outcomes: &mut [(Case, Outcome)]) {
+    let answered = |outcome: &Outcome| matches!(outcome, Outcome::Answered(answered) if answered.form.is_some());
+    if !outcomes.iter().any(|(_, outcome)| answered(outcome)) {
+        return;
+    }
+    let changes = |outcome: &Outcome| matches!(outcome, Outcome::Answered(answered) if answered.changes());
+    for (case, _) in outcomes.iter().filter(|(_, outcome)| changes(outcome)) {
+        let answer = server.change(kind, &stored.name, &case.declared).await;
+        if answer.code == 200 {
+            stored.value = serde_json::from_str(&answer.text).expect("the server answers in JSON");
+            stored.text = answer.text;
+        }
+    }
+    for (case, outcome) in outcomes {
+        let Outcome::Answered(answered) = outcome else { continue };
+        let Some(form) = &answered.form else { continue };
+        let answer = server.apply(kind, &stored.name, &case.declared).await;
+        let Ok(after) = serde_json::from_str::<Value>(&answer.text) else { continue };
+        if answer.code != 200 || after["metadata"]["resourceVersion"] != stored.value["metadata"]["resourceVersion"] {
+            continue;
+        }
+        let sides = Sides { before: &stored.value, after: &after, offer: kind.offer(), custom: kind.custom };
+        let Some(judgement) = judge(sides, JUDGE, |path| is_passed_over(path, kind.status_apart)) else { continue };
+        let founds = form::ask(kind, &case.declared, &stored.text, Stage::Written, form);
+        answered.moved.extend(founds.iter().map(|found| relate(sides, &judgement, found)));
+    }
 }

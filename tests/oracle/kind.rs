@@ -31,6 +31,8 @@ pub struct Kind {
     pub seeds: Vec<Value>,
     /// All places that its schema offers.
     pub places: Vec<Vec<Down>>,
+    /// Those of them that the server lets be changed, as numbers, where it does so of few.
+    pub movable: Vec<usize>,
     /// The OpenAPI document of its group and version.
     pub document: Arc<Value>,
     /// The definitions of our own kinds of its group.
@@ -61,6 +63,18 @@ impl Kind {
         Offer::of_kind(book, &self.group, &self.version, &self.kind).expect("kinds without a schema are not tested")
     }
 
+    /// Whether its objects are this kind's in another version. What nobody converts has no other defaults there: the server fills
+    /// in those of the version that a write comes in, and the engine takes it that an object has them.
+    pub fn is_another_version_of(&self, kind: &Self) -> bool {
+        let is_other = self.version != kind.version && (&self.group, &self.kind) == (&kind.group, &kind.kind);
+        is_other && (!kind.custom || self.defaults() == kind.defaults())
+    }
+
+    fn defaults(&self) -> Vec<(&Vec<Down>, &Value)> {
+        let offer = |way: &[Down]| way.iter().try_fold(self.offer(), entered);
+        self.places.iter().filter_map(|way| Some((way, offer(way)?.default()?))).collect()
+    }
+
     /// The objects to begin with, those first that hold most of what these ways lead to.
     pub fn seeds_for(&self, ways: &[&[Down]]) -> Vec<usize> {
         let held = |seed: &Value| ways.iter().map(|way| reached(seed, way)).sum::<usize>();
@@ -80,6 +94,59 @@ impl Kind {
             seed["metadata"]["namespace"] = json!(namespace);
         }
         seed
+    }
+}
+
+/// Where the server lets objects be changed that it mostly does not: varied in every other batch.
+const MOVABLE: [(&str, &[&str]); 2] = [
+    (
+        "Pod",
+        &[
+            "metadata.annotations",
+            "metadata.finalizers",
+            "metadata.labels",
+            "metadata.ownerReferences",
+            "spec.activeDeadlineSeconds",
+            "spec.containers.image",
+            "spec.initContainers.image",
+            "spec.terminationGracePeriodSeconds",
+            "spec.tolerations",
+        ],
+    ),
+    (
+        "Job",
+        &[
+            "metadata.annotations",
+            "metadata.finalizers",
+            "metadata.labels",
+            "metadata.ownerReferences",
+            "spec.activeDeadlineSeconds",
+            "spec.backoffLimit",
+            "spec.parallelism",
+            "spec.suspend",
+            "spec.ttlSecondsAfterFinished",
+        ],
+    ),
+];
+
+/// The places of a kind of which few can be changed.
+pub fn movable(kind: &str, places: &[Vec<Down>]) -> Vec<usize> {
+    let fields = MOVABLE.iter().find(|(own, _)| *own == kind).map(|(_, fields)| *fields).unwrap_or_default();
+    let is_within = |way: &[Down]| {
+        let members = way.iter().filter_map(|down| match down {
+            Down::Member(name) => Some(name.as_str()),
+            Down::Inside => None,
+        });
+        let path = members.collect::<Vec<_>>().join(".");
+        fields.iter().any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    };
+    (0..places.len()).filter(|number| is_within(&places[*number])).collect()
+}
+
+fn entered<'b>(offer: Offer<'b>, down: &Down) -> Option<Offer<'b>> {
+    match down {
+        Down::Member(name) => offer.member(name),
+        Down::Inside => offer.inside(),
     }
 }
 
@@ -107,7 +174,7 @@ fn fill(value: &mut Value, number: &str) {
 }
 
 /// Members of `metadata` that the server alone writes, or that name the object.
-const SERVER_OWNED: [&str; 10] = [
+pub const SERVER_OWNED: [&str; 10] = [
     "name",
     "namespace",
     "uid",

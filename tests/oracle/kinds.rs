@@ -9,7 +9,7 @@ use landfast::yaml;
 use serde_json::{Value, json};
 
 use crate::embed::embed;
-use crate::kind::{Kind, is_left_out};
+use crate::kind::{Kind, is_left_out, movable};
 use crate::offer::Offer;
 use crate::server::Server;
 use crate::values::example;
@@ -155,6 +155,7 @@ impl Found<'_> {
             (seed["apiVersion"], seed["kind"], seed["metadata"]) = (json!(api_version), json!(kind), json!({}));
             vec![seed]
         });
+        let places = offer.places(|way| is_left_out(way, status_apart));
         Some(Kind {
             title: [kind, self.version, self.group].join(".").trim_end_matches('.').to_owned(),
             group: self.group.to_owned(),
@@ -166,7 +167,8 @@ impl Found<'_> {
             custom: !definitions.is_empty(),
             definitions: definitions.to_vec(),
             seeds: found,
-            places: offer.places(|way| is_left_out(way, status_apart)),
+            movable: movable(kind, &places),
+            places,
             document: Arc::clone(document),
             schemas: schemas.to_vec(),
         })

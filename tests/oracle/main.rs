@@ -114,7 +114,7 @@ impl Run {
     /// How many cases disagree, and how many doubts there are of the run itself.
     async fn all(&self, plane: &ControlPlane) -> usize {
         let started = std::time::Instant::now();
-        let server = Server(plane.client(User::Judge).await);
+        let server = Server::new(plane.client(User::Judge).await);
         let custom = kinds::custom(&server).await;
         define(&server, &custom).await;
         let mut kinds = kinds::all(&server, &custom).await;
@@ -125,13 +125,14 @@ impl Run {
         let (mut all, mut disagreements) = (Row::default(), Vec::new());
         print_head();
         let shares = shares(&kinds, self.cases);
-        for (kind, cases) in kinds.into_iter().zip(shares) {
-            let kind = Arc::new(kind);
+        let kinds: Vec<Arc<Kind>> = kinds.into_iter().map(Arc::new).collect();
+        for (kind, cases) in kinds.iter().zip(shares) {
             if let Some(record) = &self.record {
-                record.kind(&kind);
+                record.kind(kind);
             }
-            let (row, mut found) = self.examine(&server, &kind, cases).await;
-            shrink_some(&server, &kind, &mut found).await;
+            let other = kinds.iter().find(|other| other.is_another_version_of(kind));
+            let (row, mut found) = self.examine(&server, kind, other, cases).await;
+            shrink_some(&server, kind, &mut found).await;
             print_row(&kind.title, &row, kind.places.len());
             all.add(&row);
             disagreements.extend(found);
@@ -146,8 +147,8 @@ impl Run {
             all.lost
         );
         println!(
-            "{} left to the server; with its form, where it makes one, {} settled and {} left; otherwise for parts of a manifest: {}",
-            all.unknown, all.settled, all.open, all.otherwise
+            "{} left to the server, {} of them still with its form; once the object was written to, of {} {}",
+            all.unknown, all.open, all.moved, all.moved_open
         );
         println!(
             "{} answered, of which {} % change something",
@@ -197,14 +198,22 @@ async fn furnish(server: &Server, kinds: &[Kind]) {
 
 impl Run {
     /// Tries the cases of one kind.
-    async fn examine(&self, server: &Server, kind: &Arc<Kind>, cases: usize) -> (Row, Vec<Disagreement>) {
+    async fn examine(
+        &self,
+        server: &Server,
+        kind: &Arc<Kind>,
+        other: Option<&Arc<Kind>>,
+        cases: usize,
+    ) -> (Row, Vec<Disagreement>) {
         let (mut row, mut found) = (Row::default(), Vec::new());
         let seed = self.seed;
         let mut runs = futures::stream::iter(0..cases.div_ceil(batch::CASES))
             .map(|batch| {
                 let (server, kind) = (server.clone(), Arc::clone(kind));
+                // Every other object comes in another version, where there is one.
+                let other = other.filter(|_| batch % 2 == 1).cloned();
                 let left = cases - batch * batch::CASES;
-                tokio::spawn(async move { examine_batch(&server, &kind, seed, batch, left).await })
+                tokio::spawn(async move { examine_batch(&server, &kind, other.as_deref(), seed, batch, left).await })
             })
             .buffered(AT_ONCE);
         while let Some(run) = runs.next().await {
@@ -219,20 +228,35 @@ impl Run {
     }
 }
 
-async fn examine_batch(server: &Server, kind: &Kind, seed: u64, batch: usize, left: usize) -> Vec<(Case, Outcome)> {
-    let object = batch::object(server, kind, seed, batch).await;
-    let mut stored = match batch::store(server, kind, &object).await {
+async fn examine_batch(
+    server: &Server,
+    kind: &Kind,
+    other: Option<&Kind>,
+    seed: u64,
+    batch: usize,
+    left: usize,
+) -> Vec<(Case, Outcome)> {
+    let mut object = batch::object(server, other.unwrap_or(kind), seed, batch).await;
+    let stored = match other {
+        None => batch::store(server, kind, &object).await,
+        Some(other) => batch::store_through(server, other, kind, &object).await,
+    };
+    let mut stored = match stored {
         Ok(stored) => stored,
         Err(answer) => {
             println!("{} {batch}: not stored: {} {}", kind.title, answer.code, answer.text);
             return Vec::new();
         }
     };
+    if other.is_some() {
+        object = batch::declarable(kind, &stored.value);
+    }
     let mut outcomes = Vec::new();
     for case in batch::declarations(kind, seed, batch, &object).into_iter().take(left) {
         let outcome = batch::attempt(server, kind, &mut stored, &case.declared).await;
         outcomes.push((case, outcome));
     }
+    batch::move_on(server, kind, &mut stored, &mut outcomes).await;
     server.delete(kind, &stored.name).await;
     outcomes
 }
@@ -251,16 +275,16 @@ async fn shrink_some(server: &Server, kind: &Kind, disagreements: &mut [Disagree
 
 fn print_head() {
     println!(
-        "{:<58} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {:>11}",
-        "kind", "cases", "agreed", "ours", "theirs", "refused", "except", "unknown", "changed", "places"
+        "{:<58} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>5} {:>8} {:>11}",
+        "kind", "cases", "agreed", "ours", "theirs", "refused", "except", "unknown", "open", "changed", "places"
     );
 }
 
 fn print_row(title: &str, row: &Row, places: usize) {
     let met = if places == 0 { String::new() } else { format!("{}/{places}", row.answered.len()) };
     println!(
-        "{title:<58} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>8} {met:>11}",
-        row.cases, row.agreed, row.ours, row.theirs, row.refused, row.excepted, row.unknown, row.changed
+        "{title:<58} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7} {:>5} {:>8} {met:>11}",
+        row.cases, row.agreed, row.ours, row.theirs, row.refused, row.excepted, row.unknown, row.open, row.changed
     );
 }
 

@@ -48,7 +48,7 @@ fn by<T: PartialEq>(named: &mut Option<&'static str>, name: &'static str, read: 
     same
 }
 
-/// A quantity in billionths, rounded up; only the sizes that the generator writes.
+/// A quantity in billionths, rounded up; only as far as the generator writes them: what is beyond is none.
 fn quantity(value: &Value) -> Option<i128> {
     let text = match value {
         Value::String(text) => text.clone(),
@@ -57,21 +57,32 @@ fn quantity(value: &Value) -> Option<i128> {
     };
     let end = text.find(|next: char| !(next.is_ascii_digit() || "+-.".contains(next))).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
-    let scale = match suffix {
-        "" => 1.0,
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "Ki" => 1024.0,
-        "Mi" => 1_048_576.0,
-        "Gi" => 1_073_741_824.0,
-        exponent => 10_f64.powi(exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
+    let (factor, power) = match suffix {
+        "" => (1, 0),
+        "n" => (1, -9),
+        "u" => (1, -6),
+        "m" => (1, -3),
+        "k" => (1, 3),
+        "M" => (1, 6),
+        "G" => (1, 9),
+        "Ki" => (1 << 10, 0),
+        "Mi" => (1 << 20, 0),
+        "Gi" => (1 << 30, 0),
+        exponent => (1, exponent.strip_prefix(['e', 'E'])?.parse().ok()?),
     };
-    #[expect(clippy::cast_possible_truncation, reason = "the generator writes small numbers")]
-    Some((number.parse::<f64>().ok()? * scale * 1e9).round() as i128)
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    // In billionths, and for each digit of the fraction a tenth.
+    let power = 9_i32.checked_add(power)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    let scale = 10_i128.checked_pow(power.unsigned_abs())?;
+    let product = digits.checked_mul(factor)?;
+    if power >= 0 { product.checked_mul(scale) } else { Some(rounded_up(product, scale)) }
+}
+
+/// A quotient, away from zero where it is none.
+fn rounded_up(product: i128, by: i128) -> i128 {
+    let rest = product % by;
+    product / by + rest.signum()
 }
 
 /// A Go duration in seconds; only the units that the generator writes.

@@ -70,6 +70,7 @@ fn read(file: &Path) -> (Vec<Kind>, Vec<Recorded>) {
             custom: !definitions.is_empty(),
             seeds: Vec::new(),
             places: Vec::new(),
+            movable: Vec::new(),
             schemas: Kind::known(&definitions, &value["document"]),
             definitions,
             document: Arc::new(value["document"].take()),

@@ -3,6 +3,7 @@
 use kube::Client;
 use serde_json::Value;
 
+use crate::form::Learner;
 use crate::judge::JUDGE;
 use crate::kind::Kind;
 
@@ -16,16 +17,25 @@ pub struct Answer {
 
 /// A connection.
 #[derive(Clone)]
-pub struct Server(pub Client);
+pub struct Server {
+    client: Client,
+    /// Who learns forms from it.
+    pub learner: Learner,
+}
 
 impl Server {
+    /// Asks through this client.
+    pub fn new(client: Client) -> Self {
+        Self { learner: Learner::start(client.clone()), client }
+    }
+
     async fn ask(&self, method: &str, path: &str, content: &str, body: Vec<u8>) -> Answer {
         let request = hyper::Request::builder().method(method).uri(path).header("Content-Type", content);
         let request = request.body(body).expect("the oracle writes right requests");
         // A connection may be closed while the server is busy; a request that was refused is no such error.
         for _ in 0..5 {
             let again = request.clone();
-            match self.0.request_text(again).await {
+            match self.client.request_text(again).await {
                 Ok(text) => return Answer { code: if text.is_empty() { 0 } else { 200 }, text },
                 Err(kube::Error::Api(status)) if status.code == 429 => {}
                 Err(kube::Error::Api(status)) => return Answer { code: status.code, text: status.message.clone() },
@@ -75,7 +85,16 @@ impl Server {
 
     /// Applies a declaration, forced, as a dry-run.
     pub async fn apply(&self, kind: &Kind, name: &str, declared: &Value) -> Answer {
-        let path = format!("{}?dryRun=All&force=true&fieldManager={JUDGE}", kind.path(name));
+        self.write_over(kind, name, declared, &format!("{JUDGE}&dryRun=All")).await
+    }
+
+    /// Applies a declaration, forced and for good.
+    pub async fn change(&self, kind: &Kind, name: &str, declared: &Value) -> Answer {
+        self.write_over(kind, name, declared, "oracle-store").await
+    }
+
+    async fn write_over(&self, kind: &Kind, name: &str, declared: &Value, manager: &str) -> Answer {
+        let path = format!("{}?force=true&fieldManager={manager}", kind.path(name));
         self.ask("PATCH", &path, "application/apply-patch+yaml", declared.to_string().into_bytes()).await
     }
 

@@ -31,12 +31,12 @@ pub struct Row {
     pub excepted: usize,
     /// Cases in which the engine is never wrong, and leaves something to the server.
     pub unknown: usize,
-    /// Of these, cases for which the server makes a form, and the engine with it leaves nothing open.
-    pub settled: usize,
-    /// Of these, cases that it leaves open with the form.
+    /// Of these, cases that it leaves open with the form, or for which the server makes none.
     pub open: usize,
-    /// Cases in which the form of a part of a manifest answers otherwise than the server; not counted as disagreements.
-    pub otherwise: usize,
+    /// Of these, cases that were asked again once the object was written to.
+    pub moved: usize,
+    /// Of those, cases that the form of before leaves open.
+    pub moved_open: usize,
     /// Cases in which the server changes something.
     pub changed: usize,
     /// Objects that somebody else took away.
@@ -90,15 +90,18 @@ impl Row {
         self.answered.insert(case.place);
         self.changed += usize::from(answered.changes());
         let relations = &answered.relations;
-        let otherwise = answered.formed.iter().any(|relation| !relation.agrees());
-        self.otherwise += usize::from(otherwise && !case.whole);
-        if let Some(wrong) = wrong(answered, case.whole) {
+        if let Some(wrong) = wrong(answered) {
             self.ours += usize::from(!wrong.ours.is_empty());
             self.theirs += usize::from(!wrong.theirs.is_empty());
             let (side, paths) =
                 if wrong.theirs.is_empty() { ("only ours", &wrong.ours) } else { ("only theirs", &wrong.theirs) };
             let bare = relations.iter().any(|relation| !relation.agrees());
-            let side = if bare { side.to_owned() } else { format!("with the form {side}") };
+            let formed = answered.formed.iter().any(|relation| !relation.agrees());
+            let side = match (bare, formed) {
+                (true, _) => side.to_owned(),
+                (false, true) => format!("with the form {side}"),
+                (false, false) => format!("with the form of before {side}"),
+            };
             return Some(disagreement(kind, case, &side, paths, Some(answered)));
         }
         let excepted: BTreeSet<_> = relations.iter().flat_map(|relation| relation.excepted.iter().copied()).collect();
@@ -108,9 +111,14 @@ impl Row {
         match (relations.iter().any(|relation| relation.unknown), excepted.is_empty()) {
             (true, _) => {
                 self.unknown += 1;
-                let is_open = answered.formed.iter().any(|relation| relation.unknown);
-                self.settled += usize::from(!answered.formed.is_empty() && !is_open);
-                self.open += usize::from(is_open);
+                let is_open = |relations: &[Relation]| relations.iter().any(|relation| relation.unknown);
+                let open = answered.form.is_none() || is_open(&answered.formed);
+                if open && std::env::var_os("ORACLE_WHY").is_some() {
+                    println!("OPEN {} {} {}", kind.title, case.declared, case.object);
+                }
+                self.open += usize::from(open);
+                self.moved += usize::from(!answered.moved.is_empty());
+                self.moved_open += usize::from(is_open(&answered.moved));
             }
             (false, false) => self.excepted += 1,
             (false, true) => self.agreed += 1,
@@ -127,9 +135,9 @@ impl Row {
         self.refused += other.refused;
         self.excepted += other.excepted;
         self.unknown += other.unknown;
-        self.settled += other.settled;
         self.open += other.open;
-        self.otherwise += other.otherwise;
+        self.moved += other.moved;
+        self.moved_open += other.moved_open;
         self.changed += other.changed;
         self.lost += other.lost;
         self.overlooked += other.overlooked;
@@ -165,6 +173,9 @@ impl Row {
         if share(self.lost, self.cases) > LOST_PER_CENT_MAX {
             doubts.push(format!("{} objects were lost", self.lost));
         }
+        if self.open > 0 {
+            doubts.push(format!("{} cases were left open with the form", self.open));
+        }
         if share(self.changed, self.answers()) < CHANGED_PER_CENT_MIN {
             doubts.push(format!("only {} of {} answers change something", self.changed, self.answers()));
         }
@@ -172,12 +183,10 @@ impl Row {
     }
 }
 
-/// The relation in which the sides disagree, without the server's form or, where the declaration is a whole manifest, with it.
-///
-/// Of a part of a manifest the server's form is that of another object: what it fills in may depend on what is left out.
-fn wrong(answered: &Answered, whole: bool) -> Option<&Relation> {
-    let formed = answered.formed.iter().filter(|_| whole);
-    answered.relations.iter().chain(formed).find(|relation| !relation.agrees())
+/// The relation in which the sides disagree: without the server's form, with it, or with the one of before.
+fn wrong(answered: &Answered) -> Option<&Relation> {
+    let all = answered.relations.iter().chain(&answered.formed).chain(&answered.moved);
+    all.into_iter().find(|relation| !relation.agrees())
 }
 
 /// Whether the sides disagree.
@@ -185,7 +194,7 @@ pub fn disagrees(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Lost => false,
         Outcome::Refused { overlooked, .. } => !overlooked.is_empty(),
-        Outcome::Answered(answered) => wrong(answered, true).is_some(),
+        Outcome::Answered(answered) => wrong(answered).is_some(),
     }
 }
 
