@@ -75,6 +75,21 @@ pub const RELEASE_AFTER: Duration = Duration::from_hours(24);
 /// `precedence` of a DriftPolicy that names none: behind all that do, unless they say a higher number.
 pub const PRECEDENCE_DEFAULT: i64 = 1_000;
 
+/// Largest `precedence` of a DriftPolicy, so that it fits every API client's integers.
+pub const PRECEDENCE_MAX: i64 = 1_000_000;
+
+/// Largest `rollback` of a DriftPolicy: how many declarations of an object are looked back at.
+pub const ROLLBACK_MAX: i64 = 100;
+
+/// Longest list in the configuration. The API server checks no rule on a list that might have no end.
+pub const CONFIG_ITEMS_MAX: usize = 128;
+
+/// Longest string in the configuration, in characters, for the same reason.
+pub const CONFIG_TEXT_MAX: usize = 2_048;
+
+/// Longest short name of a ref, in characters: Git keeps a loose ref as a file, whose name has at most 255 bytes.
+pub const CONFIG_REF_MAX: usize = 250;
+
 /// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
 pub const DEPTH_MAX: usize = 128;
 

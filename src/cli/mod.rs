@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod check;
+pub mod crd;
 pub mod diff;
 mod log;
 mod offline;
@@ -33,6 +34,8 @@ enum Command {
     Check(check::Args),
     /// Compare what is declared with an object.
     Diff(diff::Args),
+    /// Print the CustomResourceDefinitions of Landfast's kinds.
+    Crd(crd::Args),
     /// Measure: decisions, HTTPS.
     Bench(bench::Args),
 }
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(&args),
+        Command::Crd(args) => crd::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };

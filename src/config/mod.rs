@@ -5,6 +5,7 @@
 
 pub mod crd;
 mod decode;
+pub mod definition;
 mod load;
 mod reader;
 mod resolve;

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use crate::gate::basis::Fault;
+use crate::limits::{CONFIG_ITEMS_MAX, CONFIG_TEXT_MAX};
 use crate::yaml::{Node, Value};
 
 /// The faults of one file, as they are found.
@@ -79,6 +80,10 @@ impl<'n> Place<'n> {
             self.wrong("is an empty list; name something or leave it out");
             return None;
         }
+        if items.len() > CONFIG_ITEMS_MAX {
+            self.wrong(format_args!("has {} items; {CONFIG_ITEMS_MAX} fit", items.len()));
+            return None;
+        }
         let place = |(n, node)| Place { node, path: format!("{}[{n}]", self.path), faults: self.faults };
         Some(items.iter().enumerate().map(place).collect())
     }
@@ -96,6 +101,10 @@ impl<'n> Place<'n> {
                 self.wrong("is empty");
                 None
             }
+            Some(text) if text.chars().count() > CONFIG_TEXT_MAX => {
+                self.wrong(format_args!("is longer than {CONFIG_TEXT_MAX} characters"));
+                None
+            }
             Some(text) => Some(text),
             None => self.not("a string"),
         }
@@ -104,6 +113,11 @@ impl<'n> Place<'n> {
     /// A string that `parse` understands.
     pub(super) fn parse<T, E: Display>(&self, parse: impl FnOnce(&'n str) -> Result<T, E>) -> Option<T> {
         parse(self.text()?).map_err(|error| self.wrong(format_args!("is wrong: {error}"))).ok()
+    }
+
+    /// An object with any members.
+    pub(super) fn mapping(&self) -> Option<()> {
+        if let Value::Object(_) = self.node.value { Some(()) } else { self.not("an object") }
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {

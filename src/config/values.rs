@@ -5,16 +5,27 @@
 use std::time::Duration;
 
 use globset::{Glob, GlobSetBuilder};
+use jiff::Timestamp;
 
 use crate::config::crd::{Globs, HoldAbove, Transport, Url};
 use crate::gate::policy::KindName;
+use crate::limits::CONFIG_REF_MAX;
 
 /// Longest duration that is understood; beyond it sums of times would overflow.
 const DURATION_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
+/// Longest text of a duration, in characters.
+const DURATION_CHARS_MAX: usize = 64;
+
+/// Longest glob of names, in characters: names are no longer.
+const GLOB_CHARS_MAX: usize = 253;
+
 /// A duration as Go's `time.ParseDuration` reads it, but not negative: `1h30m`, `10s`, `1.5h`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let fault = || format!("`{}` is no duration such as 30s, 10m or 1h30m", text.escape_debug());
+    if text.chars().count() > DURATION_CHARS_MAX {
+        return Err(fault());
+    }
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -51,6 +62,7 @@ pub(super) fn glob(text: &str) -> Result<Glob, String> {
     let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '.' | '*' | '?' | ':');
     match text.chars().find(|&c| !fits(c)) {
         Some(c) => Err(format!("`{}` may not hold `{}`", text.escape_debug(), c.escape_debug())),
+        None if text.len() > GLOB_CHARS_MAX => Err(format!("is longer than {GLOB_CHARS_MAX} characters")),
         None => Glob::new(text).map_err(|error| error.to_string()),
     }
 }
@@ -181,7 +193,8 @@ pub(super) fn ref_name(text: &str) -> Result<String, String> {
     let is_lock = |part: &str| part.strip_suffix(".lock").is_some();
     let parts_fit = text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !is_lock(part));
     let odd = text.starts_with('-') || text.ends_with('.') || text.contains("..") || text.contains("@{") || text == "@";
-    if text.contains(forbidden) || !parts_fit || odd {
+    let is_long = text.chars().count() > CONFIG_REF_MAX;
+    if text.contains(forbidden) || !parts_fit || odd || is_long {
         return wrong("is no name of a ref");
     }
     Ok(text.to_owned())
@@ -206,8 +219,17 @@ pub(super) fn folder(text: &str) -> Result<String, String> {
 
 /// A share of a source's objects (`10%`).
 pub(super) fn percent(text: &str) -> Result<HoldAbove, String> {
-    match text.strip_suffix('%').map(str::parse::<u8>) {
-        Some(Ok(percent @ 0..=100)) => Ok(HoldAbove::Percent(percent)),
-        _ => Err(format!("`{}` is no share such as 10%", text.escape_debug())),
+    match (0..=100).find(|percent| format!("{percent}%") == text) {
+        Some(percent) => Ok(HoldAbove::Percent(percent)),
+        None => Err(format!("`{}` is no share such as 10%", text.escape_debug())),
     }
+}
+
+/// A time as RFC 3339 has it.
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    // The parser understands more; the API server does not.
+    let is_plain = text.get(10..11) == Some("T") && !text.contains(['[', ' ', ',']) && text.is_ascii();
+    let zoned = text.ends_with('Z') || text.get(text.len().saturating_sub(3)..).is_some_and(|end| end.starts_with(':'));
+    let read = text.parse().ok().filter(|_| is_plain && zoned);
+    read.ok_or_else(|| format!("`{}` is no time such as 2027-03-31T00:00:00Z", text.escape_debug()))
 }

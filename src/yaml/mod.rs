@@ -7,10 +7,13 @@ mod compose;
 mod escapes;
 mod events;
 mod json;
+mod print;
 mod scalar;
 mod split;
 
 use std::fmt::Write as _;
+
+pub use crate::yaml::print::print;
 
 /// One value with the place it was written at.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,6 +10,7 @@ mod cluster;
 mod comparison;
 mod config;
 mod control_plane;
+mod definitions;
 mod deletions;
 mod demo;
 mod equivalence;

@@ -9,13 +9,8 @@ use crate::config::values;
 use crate::drift::path::Pattern;
 use crate::gate::policy::{Delegation, FailurePolicy, Mode, Role, Writer};
 use crate::gate::verdict::Ruling;
+use crate::limits::{PRECEDENCE_MAX, ROLLBACK_MAX};
 use crate::yaml::Value;
-
-/// Largest `precedence`, so that it fits every API client's integers.
-const PRECEDENCE_MAX: i64 = 1_000_000;
-
-/// Largest `rollback`: how many declarations of an object are looked back at.
-const ROLLBACK_MAX: i64 = 100;
 
 const ALL_RULINGS: [(&str, Ruling); 5] = [
     ("Allow", Ruling::Allow),
@@ -167,11 +162,7 @@ fn ignore(place: Place<'_>) -> Option<Ignore> {
     let names = optional(&members, "names", |place| globs(&place));
     let fields = members.need("fields").and_then(|place| fields(&place));
     let reason = members.need("reason").and_then(|reason| reason.text());
-    let expires = optional(&members, "expires", |place| {
-        place.parse(|text| {
-            text.parse().map_err(|_| format!("`{}` is no time such as 2027-03-31T00:00:00Z", text.escape_debug()))
-        })
-    });
+    let expires = optional(&members, "expires", |place| place.parse(values::time));
     Some(Ignore {
         name: name?.to_owned(),
         kinds: kinds?,

@@ -108,8 +108,10 @@ fn helm(place: Place<'_>) -> Option<()> {
     let members = place.object(&["releaseName", "valuesFiles", "values"])?;
     let name = optional(&members, "releaseName", |name| name.parse(values::name));
     let files = optional(&members, "valuesFiles", |files| files.each(|file| file.parse(values::folder)));
+    let values = optional(&members, "values", |values| values.mapping());
     name?;
     files?;
+    values?;
     Some(())
 }
 
