@@ -186,6 +186,7 @@ pub(crate) mod tests {
     use crate::drift::path::{FieldPath, Segment};
     use crate::gate::basis::{CommitId, CommitInfo};
     use crate::gate::json::verdict_json;
+    use crate::gate::patch::Patch;
     use crate::gate::verdict::{At, Class, Field, Origin, Ruling, Verdict, WriterRole};
     use crate::gate::write::User;
 
@@ -214,6 +215,7 @@ pub(crate) mod tests {
             }],
             message: "differs from Git".to_owned(),
             warnings: Vec::new(),
+            patch: Patch::default(),
             reason: "drifts from Git",
         }
     }

@@ -44,6 +44,8 @@ pub(crate) struct Covered {
     pub(crate) subresources: Vec<&'static str>,
     /// Where silence means no: namespaces, or names of cluster-scoped objects.
     pub(crate) guarded: BTreeSet<String>,
+    /// Where a write may be changed on its way in.
+    pub(crate) changed: BTreeSet<String>,
 }
 
 /// Everything that is asked about.
@@ -92,27 +94,32 @@ impl Coverage {
             namespaced: false,
             subresources: vec!["status", "finalize"],
             guarded: BTreeSet::new(),
+            changed: BTreeSet::new(),
         };
         let definitions = Covered { subresources: vec!["status"], ..namespaces.clone() };
         BTreeMap::from([(ResourceKey::namespaces(), namespaces), (ResourceKey::definitions(), definitions)])
     }
 
-    /// Notes where silence about this object means no: its namespace or name, its Namespace, its CRD.
+    /// Notes where silence about this object means no: its namespace or name, its Namespace, its CRD; and where writes to it may
+    /// be changed.
     fn guard(&mut self, info: &KindInfo, key: &ObjectKey, source: &SourceId, cells: &mut Cells<'_>) {
         let place = if info.namespaced { key.namespace() } else { key.name() };
-        if cells.blocks(source, key) {
+        if cells.of(source, key).blocks {
             self.slot(ResourceKey::of(info)).guarded.insert(place.to_owned());
+        }
+        if cells.of(source, key).changes {
+            self.slot(ResourceKey::of(info)).changed.insert(place.to_owned());
         }
         if info.namespaced {
             let home = ObjectKey::new("", "Namespace", "", key.namespace());
-            if cells.blocks(source, &home) {
+            if cells.of(source, &home).blocks {
                 self.slot(ResourceKey::namespaces()).guarded.insert(key.namespace().to_owned());
             }
         }
         if info.group.contains('.') {
             let name = format!("{}.{}", info.resource, info.group);
             let definition = ObjectKey::new("apiextensions.k8s.io", "CustomResourceDefinition", "", &name);
-            if cells.blocks(source, &definition) {
+            if cells.of(source, &definition).blocks {
                 self.slot(ResourceKey::definitions()).guarded.insert(name);
             }
         }
@@ -126,6 +133,7 @@ impl Coverage {
                 namespaced: false,
                 subresources: Vec::new(),
                 guarded: BTreeSet::new(),
+                changed: BTreeSet::new(),
             }),
         }
     }
@@ -163,14 +171,23 @@ fn never(key: &ObjectKey) -> bool {
     key.group() == OWN_GROUP || NEVER.contains(&(key.group(), key.kind()))
 }
 
-/// Whether silence means no, remembered: a policy matches by source, kind and namespace, not by name.
+/// What a policy may do, remembered: it matches by source, kind and namespace, not by name.
 struct Cells<'b> {
     policy: &'b Policy,
-    known: FxHashMap<String, bool>,
+    known: FxHashMap<String, Powers>,
+}
+
+/// What the policy that governs an object may do to writes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Powers {
+    /// Whether silence means no.
+    blocks: bool,
+    /// Whether it may change them on their way in.
+    changes: bool,
 }
 
 impl Cells<'_> {
-    fn blocks(&mut self, source: &SourceId, key: &ObjectKey) -> bool {
+    fn of(&mut self, source: &SourceId, key: &ObjectKey) -> Powers {
         // A Namespace is governed by its own name.
         let is_namespace = key.group().is_empty() && key.kind() == "Namespace";
         let home = if is_namespace { key.name() } else { key.namespace() };
@@ -178,9 +195,10 @@ impl Cells<'_> {
         if let Some(known) = self.known.get(&cell) {
             return *known;
         }
-        let blocks = self.policy.governing(key, Some(source)).is_some_and(blocks);
-        self.known.insert(cell, blocks);
-        blocks
+        let rule = self.policy.governing(key, Some(source));
+        let powers = rule.map(|rule| Powers { blocks: blocks(rule), changes: changes(rule) }).unwrap_or_default();
+        self.known.insert(cell, powers);
+        powers
     }
 }
 
@@ -191,6 +209,12 @@ fn blocks(rule: &Rule) -> bool {
         (Mode::Enforce, FailurePolicy::Fail) => denies,
         (Mode::Observe, FailurePolicy::Fail | FailurePolicy::Ignore) | (Mode::Enforce, FailurePolicy::Ignore) => false,
     }
+}
+
+/// What is only observed is never changed.
+fn changes(rule: &Rule) -> bool {
+    rule.mode == Mode::Enforce
+        && (matches!(rule.drift, Ruling::Annotate | Ruling::Revert) || rule.undeclared_fields == Ruling::Annotate)
 }
 
 impl ResourceKey {

@@ -1,22 +1,23 @@
-//! Does our webhook configuration stand as rendered? Writes it when the basis asks for another, and brings it back when
-//! somebody takes it away, after a while and with an alarm at once.
+//! Do our webhook configurations stand as rendered? Writes them when the basis asks for others, and brings them back when
+//! somebody takes one away, after a while and with an alarm at once.
 //!
 //! ```text
 //!   basis, CA ──render──► desired ──apply──► kept
 //!   live differs from kept: alarm, wait `stand_down`, apply desired
 //! ```
 //!
-//! Never writes while somebody's change stands down, and never takes the configuration away.
+//! Never writes while somebody's change stands down. Takes only the mutating one away, when no policy needs it any more.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::select;
 use futures::{Stream, StreamExt as _};
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -62,7 +63,7 @@ pub struct Keeping {
     pub clock: Clock,
 }
 
-/// Keeps our ValidatingWebhookConfiguration.
+/// Keeps our webhook configurations.
 pub struct Keeper {
     keeping: Keeping,
     writer: Writer,
@@ -105,9 +106,7 @@ impl Keeper {
     /// Runs until `shutdown` resolves or nobody publishes a basis any more. The configuration stays: under `Fail` the API
     /// server then refuses what nobody judges, until we are back or the Namespace is deleted.
     pub async fn run(mut self, mut basis: watch::Receiver<Arc<Basis>>, shutdown: impl Future<Output = ()>) {
-        let api: Api<PartialObjectMeta<ValidatingWebhookConfiguration>> = Api::all(self.keeping.client.clone());
-        let only_ours = watcher::Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
-        let live = watched(api, only_ours);
+        let live = self.live_changes();
         tokio::pin!(live, shutdown);
         self.next = Next::Write(Instant::now());
         let mut ca = self.keeping.ca.clone();
@@ -121,7 +120,7 @@ impl Keeper {
                     authorities_end = changed.is_err();
                     Event::Authority
                 }
-                seen = live_changed(&mut live) => seen.map_or_else(Event::Unseen, |()| Event::Live),
+                Some(seen) = live.next() => seen.map_or_else(Event::Unseen, |()| Event::Live),
                 () = due(self.next) => Event::Due,
             };
             match event {
@@ -135,6 +134,17 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Whenever one of our configurations changes, or cannot be watched.
+    fn live_changes(&self) -> impl Stream<Item = Result<(), CallError>> + use<> {
+        let client = &self.keeping.client;
+        let validating: Api<PartialObjectMeta<ValidatingWebhookConfiguration>> = Api::all(client.clone());
+        let mutating: Api<PartialObjectMeta<MutatingWebhookConfiguration>> = Api::all(client.clone());
+        let only_ours = watcher::Config::default().fields(&format!("metadata.name={CONFIGURATION}"));
+        let validating = watched(validating, only_ours.clone()).map(|event| event.map(drop));
+        let mutating = watched(mutating, only_ours).map(|event| event.map(drop));
+        select(validating, mutating)
     }
 
     /// A change of the basis waits a moment for more of them, and for a stand-down to end.
@@ -222,8 +232,12 @@ impl Keeper {
     /// Compares the live configuration with what was written last.
     async fn look(&self) -> Result<Next, CallError> {
         let Some(kept) = &self.kept else { return Ok(Next::Rest) };
-        let live = self.live().await?;
-        let Some(tampering) = compare(&kept.configuration, live.as_ref()) else { return Ok(Next::Rest) };
+        let validating = compare(&kept.configuration, self.live::<ValidatingWebhookConfiguration>().await?.as_ref());
+        let mutating = match &kept.mutating {
+            Some(kept) => compare(kept, self.live::<MutatingWebhookConfiguration>().await?.as_ref()),
+            None => None,
+        };
+        let Some(tampering) = validating.or(mutating) else { return Ok(Next::Rest) };
         error!(
             configuration = CONFIGURATION,
             what = ?tampering,
@@ -260,9 +274,18 @@ impl Keeper {
         let rendered = rendered.expect("rendering neither panics nor is cancelled");
         let stands = self.kept.as_ref() == Some(&rendered) && !matches!(self.next, Next::StandDown(_));
         if !stands {
-            self.writer.apply_webhooks(&rendered.configuration).await?;
-            let entries = rendered.configuration["webhooks"].as_array().map_or(0, Vec::len);
-            info!(configuration = CONFIGURATION, entries, "Wrote the webhook configuration");
+            self.writer.apply_webhooks::<ValidatingWebhookConfiguration>(&rendered.configuration).await?;
+            // One of an earlier process may still be there.
+            let may_stand = self.kept.as_ref().is_none_or(|kept| kept.mutating.is_some());
+            match &rendered.mutating {
+                Some(mutating) => self.writer.apply_webhooks::<MutatingWebhookConfiguration>(mutating).await?,
+                None if may_stand => self.writer.delete_webhooks::<MutatingWebhookConfiguration>().await?,
+                None => {}
+            }
+            let entries = |of: &Value| of["webhooks"].as_array().map_or(0, Vec::len);
+            let (validating, mutating) =
+                (entries(&rendered.configuration), rendered.mutating.as_ref().map_or(0, entries));
+            info!(configuration = CONFIGURATION, validating, mutating, "Wrote the webhook configuration");
             if !rendered.unguarded.is_empty() {
                 warn!(resources = ?rendered.unguarded, "Too much to guard in one expression: these are only observed");
             }
@@ -271,9 +294,9 @@ impl Keeper {
         Ok(Next::Rest)
     }
 
-    async fn live(&self) -> Result<Option<DynamicObject>, CallError> {
+    async fn live<K: Resource<DynamicType = ()>>(&self) -> Result<Option<DynamicObject>, CallError> {
         // Read untyped: a typed one would drop members that this client does not know, and with them a difference.
-        let resource = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
+        let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = Api::all_with(self.keeping.client.clone(), &resource);
         within_time(api.get_opt(CONFIGURATION)).await
     }
@@ -300,16 +323,6 @@ fn compare(kept: &Value, live: Option<&DynamicObject>) -> Option<Tampering> {
     let stands = |ours: &Value| entries.iter().any(|entry| entry == ours);
     let whole = kept["webhooks"].as_array().is_some_and(|ours| ours.iter().all(stands));
     (!whole).then_some(Tampering::Changed)
-}
-
-async fn live_changed<S, T>(live: &mut S) -> Result<(), CallError>
-where
-    S: Stream<Item = Result<watcher::Event<T>, CallError>> + Unpin,
-{
-    match live.next().await {
-        Some(event) => event.map(drop),
-        None => std::future::pending().await,
-    }
 }
 
 async fn due(next: Next) {

@@ -21,6 +21,7 @@ use tracing::{info, warn};
 use crate::cluster::call::{CallError, within_time};
 use crate::cluster::documents::GroupVersion;
 use crate::cluster::reading::Index;
+use crate::cluster::webhook::CONFIGURATION;
 use crate::limits;
 
 /// Versions in which the API server may serve mutating policies.
@@ -101,7 +102,8 @@ impl Surroundings {
         let webhooks = Api::<MutatingWebhookConfiguration>::all(client.clone());
         let (index, webhooks, policies, bindings) = try_join!(
             within_time(client.request::<Index>(index)),
-            listed(webhooks),
+            // Ours has no hand in it: it is never asked about our own dry-runs.
+            listed(webhooks, ListParams::default().fields(&format!("metadata.name!={CONFIGURATION}"))),
             policies(client, "MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
             policies(client, "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
         )?;
@@ -132,7 +134,7 @@ async fn policies(client: &Client, kind: &str, plural: &str) -> Result<Vec<Strin
             kind: kind.to_owned(),
             plural: plural.to_owned(),
         };
-        match listed(Api::<DynamicObject>::all_with(client.clone(), &resource)).await {
+        match listed(Api::<DynamicObject>::all_with(client.clone(), &resource), ListParams::default()).await {
             Err(error) if error.status() == Some(404) => {}
             answer => return answer,
         }
@@ -141,11 +143,11 @@ async fn policies(client: &Client, kind: &str, plural: &str) -> Result<Vec<Strin
 }
 
 /// Who there is, each as `uid generation`.
-async fn listed<K>(api: Api<K>) -> Result<Vec<String>, CallError>
+async fn listed<K>(api: Api<K>, which: ListParams) -> Result<Vec<String>, CallError>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let all: ObjectList<PartialObjectMeta<K>> = within_time(api.list_metadata(&ListParams::default())).await?;
+    let all: ObjectList<PartialObjectMeta<K>> = within_time(api.list_metadata(&which)).await?;
     let line = |it: &PartialObjectMeta<K>| {
         format!("{} {}", it.metadata.uid.as_deref().unwrap_or_default(), it.metadata.generation.unwrap_or_default())
     };

@@ -1,7 +1,8 @@
-//! What do our webhook entries look like? The whole ValidatingWebhookConfiguration, rendered from the basis.
+//! What do our webhook entries look like? Both webhook configurations, rendered from the basis.
 //!
 //! Pure and deterministic: equal bases render equal bytes, so that only a change is written. `guard` (Fail) holds just where a
-//! policy may deny and says so, `observe` (Ignore) all else; a write is sent to exactly one of them. Talks to nobody.
+//! policy may deny and says so, `observe` (Ignore) all else; a write is sent to exactly one of them. Before that, `revert`
+//! (mutating, Ignore) sees those that a policy may change, and exists only where there is one. Talks to nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,11 +16,14 @@ use crate::gate::entry::Entry;
 use crate::gate::policy::FailurePolicy;
 use crate::limits;
 
-/// Name of our ValidatingWebhookConfiguration.
+/// Name of our webhook configurations, of either kind.
 pub const CONFIGURATION: &str = "landfast";
 
 /// Field manager under which landfast writes.
 pub const FIELD_MANAGER: &str = "landfast";
+
+/// What the validating entries are asked about.
+const ALL: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
 
 /// How the API server reaches us.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +52,13 @@ pub struct Reach {
     pub owner: Option<String>,
 }
 
-/// The configuration, and what did not fit into it.
+/// The configurations, and what did not fit into them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     /// The ValidatingWebhookConfiguration.
     pub configuration: Value,
+    /// The MutatingWebhookConfiguration; absent where no policy may change a write.
+    pub mutating: Option<Value>,
     /// Resources that a policy wants guarded but whose namespaces or names go beyond what one expression holds: observed.
     pub unguarded: Vec<String>,
 }
@@ -60,19 +66,38 @@ pub struct Rendered {
 /// Renders the entries that a basis needs.
 pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
     let coverage = Coverage::of(basis);
-    let guarded = Guarded::of(&coverage);
+    let guarded = Clauses::of(&coverage, |covered| &covered.guarded, Overflow::Left);
     let mut conditions = never(basis.policy.landfast.as_deref(), &reach.namespace);
     let patterns = basis.sources.values().flat_map(|source| &source.scope.patterns).map(String::as_str);
     conditions.extend(within(&patterns.collect::<BTreeSet<_>>()));
+    let mutating = reverting(&coverage, &conditions, reach);
     let every: Vec<_> = coverage.resources.iter().collect();
     let mut webhooks = Vec::new();
     let mut rest = conditions.clone();
     if !guarded.expression.is_empty() {
         conditions.push(Condition { name: "guarded", expression: guarded.expression.clone() });
         rest.push(Condition { name: "not-guarded", expression: format!("!({})", guarded.expression) });
-        webhooks.push(entry(Entry::Guard, &rules(&guarded.resources), &conditions, reach));
+        webhooks.push(entry(Entry::Guard, &rules(&guarded.resources, &ALL), &conditions, reach));
     }
-    webhooks.push(entry(Entry::Observe, &rules(&every), &rest, reach));
+    webhooks.push(entry(Entry::Observe, &rules(&every, &ALL), &rest, reach));
+    let configuration = configuration("ValidatingWebhookConfiguration", &webhooks, reach);
+    Rendered { configuration, mutating, unguarded: guarded.left }
+}
+
+/// The mutating configuration, where some policy may change a write.
+fn reverting(coverage: &Coverage, common: &[Condition], reach: &Reach) -> Option<Value> {
+    let changed = Clauses::of(coverage, |covered| &covered.changed, Overflow::Widened);
+    let expression = changed.expression;
+    if expression.is_empty() {
+        return None;
+    }
+    let mut conditions = common.to_vec();
+    conditions.push(Condition { name: "may-change", expression });
+    let webhook = entry(Entry::Revert, &rules(&changed.resources, &["CREATE", "UPDATE"]), &conditions, reach);
+    Some(configuration("MutatingWebhookConfiguration", &[webhook], reach))
+}
+
+fn configuration(kind: &str, webhooks: &[Value], reach: &Reach) -> Value {
     let mut metadata = json!({
         "name": CONFIGURATION,
         "labels": { "app.kubernetes.io/managed-by": "landfast" },
@@ -81,13 +106,12 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
         metadata["ownerReferences"] =
             json!([{ "apiVersion": "v1", "kind": "Namespace", "name": reach.namespace, "uid": uid }]);
     }
-    let configuration = json!({
+    json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
+        "kind": kind,
         "metadata": metadata,
         "webhooks": webhooks,
-    });
-    Rendered { configuration, unguarded: guarded.left }
+    })
 }
 
 fn entry(entry: Entry, rules: &[Value], conditions: &[Condition], reach: &Reach) -> Value {
@@ -107,7 +131,7 @@ fn entry(entry: Entry, rules: &[Value], conditions: &[Condition], reach: &Reach)
         .map(|condition| json!({ "name": condition.name, "expression": condition.expression }))
         .collect();
     let excluded: BTreeSet<&str> = ["kube-system", &reach.namespace].into_iter().collect();
-    json!({
+    let mut webhook = json!({
         "name": format!("{}.landfast.dev", entry.name()),
         "clientConfig": client,
         "rules": rules,
@@ -124,11 +148,16 @@ fn entry(entry: Entry, rules: &[Value], conditions: &[Condition], reach: &Reach)
         "timeoutSeconds": limits::WEBHOOK_TIMEOUT.as_secs(),
         "admissionReviewVersions": ["v1"],
         "matchConditions": conditions,
-    })
+    });
+    if entry == Entry::Revert {
+        // What a webhook after ours makes drift is seen once more.
+        webhook["reinvocationPolicy"] = json!("IfNeeded");
+    }
+    webhook
 }
 
 /// One rule a group, version and scope, its resources in order; never `*`.
-fn rules(resources: &[Resource<'_>]) -> Vec<Value> {
+fn rules(resources: &[Resource<'_>], operations: &[&str]) -> Vec<Value> {
     let mut by: BTreeMap<(&str, &str, bool), Vec<String>> = BTreeMap::new();
     for (key, covered) in resources {
         let names = by.entry((&key.group, &covered.version, covered.namespaced)).or_default();
@@ -141,7 +170,7 @@ fn rules(resources: &[Resource<'_>]) -> Vec<Value> {
                 "apiGroups": [group],
                 "apiVersions": [version],
                 "resources": resources,
-                "operations": ["CREATE", "UPDATE", "DELETE"],
+                "operations": operations,
                 "scope": if namespaced { "Namespaced" } else { "Cluster" },
             })
         })
@@ -150,22 +179,30 @@ fn rules(resources: &[Resource<'_>]) -> Vec<Value> {
 
 type Resource<'c> = (&'c ResourceKey, &'c Covered);
 
-/// Where silence means no, as one expression.
-struct Guarded<'c> {
+/// Resources at certain places, as one expression.
+struct Clauses<'c> {
     expression: String,
     resources: Vec<Resource<'c>>,
     left: Vec<String>,
 }
 
-impl<'c> Guarded<'c> {
-    /// Resources with equal places share a clause. What goes beyond the bound of an expression is left to `observe`: letting
-    /// in too much while we are silent is said aloud, blocking too much is not ours to choose.
-    fn of(coverage: &'c Coverage) -> Self {
+/// What becomes of resources whose places go beyond what one expression holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    /// They are left out: letting in too much while we are silent is said aloud, blocking too much is not ours to choose.
+    Left,
+    /// All places count: being asked too much harms nobody.
+    Widened,
+}
+
+impl<'c> Clauses<'c> {
+    /// Resources with equal places share a clause; those without any have none.
+    fn of(coverage: &'c Coverage, places: fn(&Covered) -> &BTreeSet<String>, overflow: Overflow) -> Self {
         let mut shared: BTreeMap<(bool, &BTreeSet<String>), Vec<Resource<'_>>> = BTreeMap::new();
-        for (key, covered) in coverage.resources.iter().filter(|(_, covered)| !covered.guarded.is_empty()) {
-            shared.entry((covered.namespaced, &covered.guarded)).or_default().push((key, covered));
+        for (key, covered) in coverage.resources.iter().filter(|(_, covered)| !places(covered).is_empty()) {
+            shared.entry((covered.namespaced, places(covered))).or_default().push((key, covered));
         }
-        let mut guarded = Self { expression: String::new(), resources: Vec::new(), left: Vec::new() };
+        let mut clauses = Self { expression: String::new(), resources: Vec::new(), left: Vec::new() };
         for ((namespaced, places), resources) in shared {
             let paths: Vec<String> = resources.iter().map(|(key, _)| key.path()).collect();
             let kinds = format!("{RESOURCE} in {}", list(paths.iter().map(String::as_str)));
@@ -176,17 +213,22 @@ impl<'c> Guarded<'c> {
                 format!("({kinds} && {NAME} in {places})")
             };
             // Bytes are characters here: whatever is not plain ASCII was written as a code point.
-            if guarded.expression.len() + clause.len() > limits::CONDITION_CHARS_MAX {
-                guarded.left.extend(paths);
-                continue;
+            let fits = clauses.expression.len() + clause.len() <= limits::CONDITION_CHARS_MAX;
+            let clause = match (fits, overflow) {
+                (true, _) => clause,
+                (false, Overflow::Widened) => format!("({kinds})"),
+                (false, Overflow::Left) => {
+                    clauses.left.extend(paths);
+                    continue;
+                }
+            };
+            if !clauses.expression.is_empty() {
+                clauses.expression.push_str(" || ");
             }
-            if !guarded.expression.is_empty() {
-                guarded.expression.push_str(" || ");
-            }
-            guarded.expression.push_str(&clause);
-            guarded.resources.extend(resources);
+            clauses.expression.push_str(&clause);
+            clauses.resources.extend(resources);
         }
-        guarded
+        clauses
     }
 }
 
@@ -464,6 +506,34 @@ mod tests {
             for condition in hook["matchConditions"].as_array().unwrap() {
                 assert!(condition["expression"].as_str().unwrap().chars().count() <= 100_000);
             }
+        }
+    }
+
+    #[test]
+    fn a_write_is_changed_only_where_an_enforced_policy_asks_for_that() {
+        let entry = |rules| entries(&basis(SHOP, rules), &reach()).mutating;
+        for harmless in [
+            rule(Mode::Enforce, FailurePolicy::Fail, Ruling::Deny),
+            rule(Mode::Observe, FailurePolicy::Ignore, Ruling::Revert),
+            rule(Mode::Enforce, FailurePolicy::Ignore, Ruling::Warn),
+        ] {
+            assert_eq!(entry(vec![harmless]), None);
+        }
+        let undeclared = Rule { undeclared_fields: Ruling::Annotate, ..Rule::named("shop", 1) };
+        let reverting = rule(Mode::Enforce, FailurePolicy::Ignore, Ruling::Revert);
+        for changing in [undeclared, reverting, rule(Mode::Enforce, FailurePolicy::Ignore, Ruling::Annotate)] {
+            let configuration = entry(vec![in_namespace(changing, "shop")]).unwrap();
+            assert_eq!(configuration["kind"], "MutatingWebhookConfiguration");
+            let hook = &configuration["webhooks"][0];
+            for (member, value) in [("failurePolicy", "Ignore"), ("reinvocationPolicy", "IfNeeded")] {
+                assert_eq!(hook[member], value);
+            }
+            assert_eq!(hook["rules"][0]["operations"], serde_json::json!(["CREATE", "UPDATE"]));
+            let of = resources(&configuration, "revert.landfast.dev");
+            assert!(of.contains(&"apps/v1/deployments/scale".to_owned()), "{of:?}");
+            assert!(!of.contains(&"/v1/configmaps".to_owned()), "{of:?}");
+            let places = condition(&configuration, "revert.landfast.dev", "may-change").unwrap();
+            assert!(places.contains("request.namespace in ['shop']"), "{places}");
         }
     }
 

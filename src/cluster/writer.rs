@@ -1,20 +1,29 @@
-//! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configuration, its
+//! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configurations, its
 //! Namespace, Events. What it only rehearses (dry-runs) goes through here as well.
 //!
 //! All writes by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
 
+use std::fmt;
+
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::audit::event::{Event, EventError, EventSink};
 use crate::cluster::call::{CallError, within_time};
 use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
+
+/// A kind of webhook configuration.
+pub trait Configuration: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned {}
+
+impl Configuration for MutatingWebhookConfiguration {}
+impl Configuration for ValidatingWebhookConfiguration {}
 
 /// The one place that writes to the API server.
 #[derive(Clone)]
@@ -69,11 +78,21 @@ impl Writer {
         }
     }
 
-    /// Applies our webhook configuration as rendered.
-    pub async fn apply_webhooks(&self, configuration: &Value) -> Result<(), CallError> {
-        let configurations: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
+    /// Applies our webhook configuration of this kind as rendered.
+    pub async fn apply_webhooks<K: Configuration>(&self, configuration: &Value) -> Result<(), CallError> {
+        let configurations: Api<K> = Api::all(self.client.clone());
         within_time(configurations.patch_metadata(CONFIGURATION, &parameters(), &Patch::Apply(configuration))).await?;
         Ok(())
+    }
+
+    /// Takes our webhook configuration of this kind away, if it is there.
+    pub async fn delete_webhooks<K: Configuration>(&self) -> Result<(), CallError> {
+        let configurations: Api<K> = Api::all(self.client.clone());
+        match within_time(configurations.delete(CONFIGURATION, &DeleteParams::default())).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status() == Some(404) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Asks what would become of a write to the resource at this path (`/apis/apps/v1/namespaces/shop/deployments`): a dry-run.

@@ -291,8 +291,8 @@ mod tests {
                 "GitSource shop asks for what is not built yet: spec.secretRef, spec.ref.semver; it declares nothing",
             ),
             (
-                format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, undeclaredFields: Annotate }} }}\n"),
-                "DriftPolicy base asks for what is not built yet: Annotate and Revert in spec.rulings.drift, Annotate in spec.rulings.undeclaredFields, spec.rollback; what it matches is only observed",
+                format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"),
+                "DriftPolicy base asks for what is not built yet: spec.rulings.derivedObjects, spec.rollback; what it matches is only observed",
             ),
         ];
         for (text, wanted) in cases {

@@ -28,13 +28,9 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
 
 fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
     let DriftPolicy { rulings, rollback, ignore, break_glass, repair, .. } = policy;
-    let Rulings { drift, delete, undeclared_fields, undeclared_objects, derived_objects } = *rulings;
-    let milder = |ruling| matches!(ruling, Some(Ruling::Annotate | Ruling::Revert));
+    let Rulings { drift: _, delete: _, undeclared_fields: _, undeclared_objects, derived_objects } = *rulings;
     let above_allow = |ruling: Option<Ruling>| ruling.is_some_and(|ruling| ruling > Ruling::Allow);
     chosen([
-        ("Annotate and Revert in spec.rulings.drift", milder(drift)),
-        ("Annotate and Revert in spec.rulings.delete", milder(delete)),
-        ("Annotate in spec.rulings.undeclaredFields", milder(undeclared_fields)),
         ("spec.rulings.undeclaredObjects", above_allow(undeclared_objects)),
         ("spec.rulings.derivedObjects", above_allow(derived_objects)),
         ("spec.rollback", *rollback > 0),

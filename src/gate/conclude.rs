@@ -42,19 +42,20 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         fields,
         message: String::new(),
         warnings: Vec::new(),
+        patch: ruled.patch,
         reason: ruled.reason,
     };
     if ruled.ground != Ground::None {
         say(case, &ruled.ground, ruled.counted, &mut verdict);
     }
-    // Only a write that is about to be refused may wait; a question about the server form says what weakened the ruling.
-    let questions = if verdict.allowed() {
-        ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
-    } else {
+    // Only a write of which something is kept out may wait; a question about the server form says what weakened the ruling.
+    let questions = if verdict.takes_away() {
         let fields = &verdict.fields[..ruled.counted.min(verdict.fields.len())];
         let mut questions = asked_of_git(case, fields, &ruled.ground);
         questions.extend(ruled.questions);
         questions
+    } else {
+        ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
     };
     Outcome { verdict, questions, asides: ruled.asides }
 }
@@ -84,8 +85,8 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
     };
     let message = words.message();
     let warnings = match (verdict.ruling, verdict.enforced) {
-        (Ruling::Warn | Ruling::Annotate, true) => words.warnings(),
-        (Ruling::Warn | Ruling::Annotate, false) | (Ruling::Allow | Ruling::Revert | Ruling::Deny, _) => Vec::new(),
+        (Ruling::Warn | Ruling::Annotate | Ruling::Revert, true) => words.warnings(verdict.ruling),
+        (Ruling::Warn | Ruling::Annotate | Ruling::Revert, false) | (Ruling::Allow | Ruling::Deny, _) => Vec::new(),
     };
     verdict.origin = match ground {
         // What is not declared itself is kept for what it holds.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::gate::message::is_secret;
 use crate::gate::verdict::{At, Class, Field, Origin, Verdict};
 
 /// A verdict as `landfast check -o json` prints it. Keys that do not apply are left out.
@@ -53,7 +54,21 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
     if !verdict.message.is_empty() {
         put("message", verdict.message.as_str().into());
     }
+    if !verdict.patch.is_empty() {
+        put("patch", patch_json(verdict));
+    }
     Value::Object(members)
+}
+
+/// How a write is changed; of a Secret without the values.
+fn patch_json(verdict: &Verdict) -> Value {
+    let mut operations = serde_json::to_value(&verdict.patch).unwrap_or_default();
+    if is_secret(&verdict.object) {
+        for operation in operations.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            operation.remove("value");
+        }
+    }
+    operations
 }
 
 /// One field of a verdict.

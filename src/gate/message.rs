@@ -9,7 +9,7 @@ use crate::drift::declared::ObjectKey;
 use crate::gate::basis::{CommitId, Fault};
 use crate::gate::ruling::{Ground, Held, HeldObject};
 use crate::gate::text::{shortened, tame, without_immutable};
-use crate::gate::verdict::{At, Class, Field};
+use crate::gate::verdict::{At, Class, Field, Ruling};
 use crate::limits::{
     FIELDS_SHOWN_MAX, OWNERS_SHOWN_MAX, PATH_CHARS_MAX, VALUE_CHARS_MAX, WARNING_CHARS_MAX, WARNINGS_MAX,
 };
@@ -69,8 +69,8 @@ impl Words<'_> {
         without_immutable(&lines.join("\n"))
     }
 
-    /// Warnings, each in one line that kubectl does not cut: the fields, then where Git says so.
-    pub fn warnings(&self) -> Vec<String> {
+    /// Warnings, each in one line that kubectl does not cut: what was done to the write, the fields, then where Git says so.
+    pub fn warnings(&self, ruling: Ruling) -> Vec<String> {
         let object = self.object_within(WARNING_CHARS_MAX / 2);
         let lead = match self.ground {
             Ground::None => return Vec::new(),
@@ -86,6 +86,11 @@ impl Words<'_> {
             warnings.push(lead);
         } else if self.count > warnings.len() {
             warnings.push(format!("{lead} in {} more", count(self.count - warnings.len(), "field")));
+        }
+        match ruling {
+            Ruling::Revert => warnings.insert(0, format!("{object}: what drifts from Git is put back")),
+            Ruling::Annotate => warnings.insert(0, format!("{object} is marked by the annotation landfast.dev/drift")),
+            Ruling::Allow | Ruling::Warn | Ruling::Deny => {}
         }
         warnings.extend(self.origins().into_iter().take(WARNINGS_MAX).map(|origin| format!("{object}: {origin}")));
         warnings.iter().map(|text| warning(text)).collect()

@@ -6,10 +6,11 @@
 //! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
 //! lays beside it what the [`basis`] knows ([`policy`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
 //! [`removal`] say what it does to what is declared, before any policy; [`ruling`] (for deployers with [`deployer`]) says what
-//! follows, [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
+//! follows, [`amend`] how the write is changed on its way in ([`revert`], [`mark`], both by a [`patch`] with its [`ownership`]), [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
 //! puts it in words, [`json`] and [`response`] on the wire.
 
 pub mod aim;
+mod amend;
 pub mod basis;
 pub mod case;
 pub mod conclude;
@@ -21,16 +22,21 @@ pub mod finding;
 pub mod history;
 pub mod json;
 pub mod lookup;
+mod mark;
 pub mod message;
 mod owners;
+mod ownership;
+pub mod patch;
 pub mod policy;
 pub mod removal;
 pub mod response;
+mod revert;
 pub mod ruling;
 mod scale;
 pub mod sides;
 pub mod tables;
 pub mod text;
+mod tree;
 pub mod verdict;
 pub mod write;
 pub mod writer;
@@ -74,7 +80,8 @@ fn of_change(case: &Case<'_>, declared: &Declared) -> Ruled {
     let view = case.view();
     let texts = view.texts(case.write.change);
     let sides = texts.read();
-    let mut ruled = ruling::of_change(case, view.finding_of(&declared.json, &sides), &sides);
+    let ruled = ruling::of_change(case, view.finding_of(&declared.json, &sides), &sides);
+    let mut ruled = amend::amended(case, declared, &sides, ruled);
     ruled.changes.truncate(FIELDS_KEPT_MAX);
     sides.complete(&mut ruled.changes);
     ruled

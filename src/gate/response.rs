@@ -1,9 +1,11 @@
 //! What goes over the wire? An AdmissionReview of `admission.k8s.io/v1` that answers another.
 //!
-//! Own types: kube 5 writes a patch wrongly. It never carries a patch, because it answers for validating webhooks.
+//! Own types: kube 5 writes a patch wrongly. Only an answer of the mutating pass carries one.
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::gate::json::field_json;
@@ -32,6 +34,11 @@ struct Response<'a> {
     warnings: Vec<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    /// As base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
 }
 
 /// `meta/v1.Status`.
@@ -79,7 +86,24 @@ impl<'a> Answer<'a> {
             status,
             warnings,
             audit_annotations: annotations(verdict),
+            patch_type: None,
+            patch: None,
         })
+    }
+
+    /// Answers the review `uid` of the mutating pass by a verdict: never a refusal. What the validating pass says again is left
+    /// to it.
+    pub fn changing(verdict: &'a Verdict, uid: &'a str) -> Self {
+        let mut answer = Self::allow(uid);
+        if verdict.is_told_while_changing() {
+            answer.response.warnings = verdict.warnings.iter().map(String::as_str).collect();
+            answer.response.audit_annotations = annotations(verdict);
+        }
+        if !verdict.patch.is_empty() {
+            answer.response.patch_type = Some("JSONPatch");
+            answer.response.patch = Some(STANDARD.encode(verdict.patch.to_json()));
+        }
+        answer
     }
 
     /// Lets the review `uid` in without a word.
@@ -90,6 +114,8 @@ impl<'a> Answer<'a> {
             status: None,
             warnings: Vec::new(),
             audit_annotations: BTreeMap::new(),
+            patch_type: None,
+            patch: None,
         })
     }
 
@@ -104,7 +130,7 @@ impl<'a> Answer<'a> {
             }
         };
         let audit_annotations = BTreeMap::from([("undecided", why.to_owned())]);
-        Self::with(Response { uid, allowed, status, warnings, audit_annotations })
+        Self::with(Response { uid, allowed, status, warnings, audit_annotations, patch_type: None, patch: None })
     }
 
     /// The bytes to send.

@@ -9,6 +9,7 @@ use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
+use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::removal::Removal;
 use crate::gate::sides::Sides;
@@ -38,6 +39,8 @@ pub struct Ruled {
     pub questions: Vec<Question>,
     /// What would tell more, though nobody waits for it.
     pub asides: Vec<FormOf>,
+    /// How the write is changed on its way in.
+    pub patch: Patch,
 }
 
 /// What a ruling above Allow rests on.
@@ -115,11 +118,23 @@ impl<'b> Sanction<'b> {
             Some(rule) => Self {
                 policy: Some(&rule.name),
                 mode: rule.mode,
-                drift: without_change(rule.drift),
+                drift: rule.drift,
                 delete: without_change(rule.delete),
-                undeclared_fields: without_change(rule.undeclared_fields),
+                undeclared_fields: rule.undeclared_fields,
             },
         }
+    }
+
+    /// What it says of a change of one object. Only people's drift is put back, and only an object that is written itself can
+    /// be marked.
+    fn of_case(case: &Case<'b>) -> Self {
+        let sanction = Self::of(case.rule);
+        let fits = |ruling| match ruling {
+            Ruling::Revert if case.writer.role != WriterRole::Person => Ruling::Deny,
+            Ruling::Annotate if !case.write.target.subresource.is_empty() => Ruling::Warn,
+            Ruling::Allow | Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => ruling,
+        };
+        Self { drift: fits(sanction.drift), undeclared_fields: fits(sanction.undeclared_fields), ..sanction }
     }
 
     /// How hard it is: what takes effect weighs more than what is only observed.
@@ -154,6 +169,7 @@ impl Ruled {
             counted: 0,
             questions: Vec::new(),
             asides: Vec::new(),
+            patch: Patch::default(),
         }
     }
 
@@ -174,7 +190,7 @@ impl Ruled {
 
 /// Rules on a create or an update of a declared object.
 pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled {
-    let sanction = Sanction::of(case.rule);
+    let sanction = Sanction::of_case(case);
     if case.writer.role == WriterRole::Landfast {
         return Ruled::under(&sanction, Ruling::Allow, "written by landfast", Ground::None);
     }
@@ -273,7 +289,7 @@ fn forms_asked(
     charges: &Charges<'_>,
     finding: &Finding,
 ) -> (Vec<Question>, Vec<FormOf>) {
-    let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling == Ruling::Deny;
+    let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling >= Ruling::Revert;
     let is_new = matches!(case.write.change, write::Change::Create { .. });
     let may_add = is_new && minds_undeclared(case, sanction);
     let waits = refused(&charges.drift, sanction.drift)

@@ -26,6 +26,8 @@ pub const NOBODYS_DRIFT: &[Fields] = &[
         fields: &[
             r#"metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]"#,
             r#"metadata.annotations["control-plane.alpha.kubernetes.io/leader"]"#,
+            // Ours, and kept by us.
+            r#"metadata.annotations["landfast.dev/drift"]"#,
         ],
     },
     Fields {

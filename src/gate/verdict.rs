@@ -6,6 +6,7 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
+use crate::gate::patch::Patch;
 use crate::gate::write::User;
 
 /// What we do with a write, the mildest first.
@@ -184,6 +185,8 @@ pub struct Verdict {
     pub message: String,
     /// Warnings for the writer, each at most 120 characters, without control characters.
     pub warnings: Vec<String>,
+    /// How the write is changed on its way in; empty where it is not, or where that does not take effect.
+    pub patch: Patch,
     /// Why, in a few words that a record keeps, as in `agrees with Git` or `drifts from Git`.
     pub reason: &'static str,
 }
@@ -192,6 +195,36 @@ impl Verdict {
     /// Whether the write goes in.
     pub fn allowed(&self) -> bool {
         !(self.enforced && self.ruling == Ruling::Deny)
+    }
+
+    /// Whether the pass that changes a write tells of it and records it; all else the last pass does.
+    pub fn is_told_while_changing(&self) -> bool {
+        self.enforced && matches!(self.ruling, Ruling::Annotate | Ruling::Revert)
+    }
+
+    /// Whether anything of the write is kept out: it is refused, or put back.
+    pub fn takes_away(&self) -> bool {
+        self.enforced && self.ruling >= Ruling::Revert
+    }
+}
+
+impl Outcome {
+    /// The same where nothing can be changed any more: on the object that would be stored. What is still to be put back is
+    /// refused, and a mark that is still to be set cannot be; of one that is set, whoever set it has told.
+    #[must_use]
+    pub fn at_last(mut self) -> Self {
+        let verdict = &mut self.verdict;
+        let is_changed = !std::mem::take(&mut verdict.patch).is_empty();
+        match (verdict.enforced, verdict.ruling) {
+            (true, Ruling::Revert) => {
+                verdict.ruling = Ruling::Deny;
+                verdict.warnings.clear();
+            }
+            (true, Ruling::Annotate) if is_changed => verdict.ruling = Ruling::Warn,
+            (true, Ruling::Annotate) => verdict.warnings.clear(),
+            (false, _) | (true, Ruling::Allow | Ruling::Warn | Ruling::Deny) => {}
+        }
+        self
     }
 }
 

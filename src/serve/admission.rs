@@ -78,31 +78,41 @@ impl Admission {
 
     async fn whole(&self, entry: Entry, review: Bytes, memory: Held, until: Instant) -> Reply {
         let head = review.slice(..review.len().min(limits::REVIEW_HEAD_BYTES));
-        if entry == Entry::Revert {
-            return match body::uid_of(&review) {
-                Some(uid) => Reply::allow(&uid),
-                None => self.undecided(entry, &head, Undecided::Malformed),
-            };
-        }
-        match AssertUnwindSafe(self.judge(review, until)).catch_unwind().await {
+        match AssertUnwindSafe(self.judge(entry, review, until)).catch_unwind().await {
             Ok(Ok(ruled)) => {
                 drop(memory);
-                let Ruled { seen, effect, outcome } = ruled;
-                let reply = Reply::verdict(&seen.uid, &outcome.verdict);
-                self.recorder.verdict(&outcome.verdict, || seen, effect, (self.clock)());
-                reply
+                self.answer(entry, ruled)
             }
             Ok(Err(why)) => self.undecided(entry, &head, why),
             Err(_) => self.undecided(entry, &head, Undecided::Panic),
         }
     }
 
-    /// Decides, asks, and decides anew on the newest basis, until nothing is asked or the time is over.
-    async fn judge(&self, review: Bytes, until: Instant) -> Result<Ruled, Undecided> {
+    /// Answers, and records what nobody else does: each verdict is told by one pass.
+    fn answer(&self, entry: Entry, ruled: Ruled) -> Reply {
+        let Ruled { seen, effect, outcome } = ruled;
+        let changing = entry == Entry::Revert;
+        let reply = if changing {
+            Reply::changing(&seen.uid, &outcome.verdict)
+        } else {
+            Reply::verdict(&seen.uid, &outcome.verdict)
+        };
+        if changing == outcome.verdict.is_told_while_changing() {
+            self.recorder.verdict(&outcome.verdict, || seen, effect, (self.clock)());
+        }
+        reply
+    }
+
+    /// Decides, asks, and decides anew on the newest basis, until nothing is asked or the time is over. The mutating pass asks
+    /// only before it takes something away; what is refused the validating pass asks about.
+    async fn judge(&self, entry: Entry, review: Bytes, until: Instant) -> Result<Ruled, Undecided> {
         let mut facts = Facts::default();
         let mut asked: Vec<Question> = Vec::new();
         for _ in 0..limits::ROUNDS_MAX {
-            let ruled = self.rule(&review, &facts, until).await?;
+            let ruled = self.rule(entry, &review, &facts, until).await?;
+            if entry == Entry::Revert && ruled.outcome.verdict.ruling == Ruling::Deny {
+                return Ok(ruled);
+            }
             let open = |question: &&Question| can_be_answered(question) && !asked.contains(question);
             let new: Vec<Question> = ruled.outcome.questions.iter().filter(open).cloned().collect();
             if new.is_empty() || Instant::now() >= until {
@@ -114,11 +124,11 @@ impl Admission {
             ask(self.answers.as_ref(), &new, &mut facts, until, &self.metrics).await;
             asked.extend(new);
         }
-        self.rule(&review, &facts, until).await
+        self.rule(entry, &review, &facts, until).await
     }
 
     /// One decision.
-    async fn rule(&self, review: &Bytes, facts: &Facts, until: Instant) -> Result<Ruled, Undecided> {
+    async fn rule(&self, entry: Entry, review: &Bytes, facts: &Facts, until: Instant) -> Result<Ruled, Undecided> {
         let started = Instant::now();
         let ruled = if review.len() <= limits::REVIEW_BYTES_INLINE {
             let basis = Arc::clone(&self.basis.borrow());
@@ -128,6 +138,10 @@ impl Admission {
             timeout_at(until, large).await.map_err(|_| Undecided::Deadline)??
         };
         self.metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
+        let ruled = ruled.map(|ruled| match entry {
+            Entry::Revert => ruled,
+            Entry::Guard | Entry::Observe => Ruled { outcome: ruled.outcome.at_last(), ..ruled },
+        });
         ruled.map_err(|error| {
             tracing::warn!(error = &error as &dyn std::error::Error, "Review cannot be read");
             Undecided::Malformed

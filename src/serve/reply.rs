@@ -83,9 +83,9 @@ impl Reply {
         Self::Review(Answer::of(verdict, uid).to_json())
     }
 
-    /// Lets in without a word.
-    pub(crate) fn allow(uid: &str) -> Self {
-        Self::Review(Answer::allow(uid).to_json())
+    /// Answers a verdict of the mutating pass.
+    pub(crate) fn changing(uid: &str, verdict: &Verdict) -> Self {
+        Self::Review(Answer::changing(verdict, uid).to_json())
     }
 
     /// Answers by the failure rule: refused under Fail, let in with a warning under Ignore.

@@ -61,7 +61,12 @@ impl Gate {
         let sources = [
             // The older one, so that it keeps what it declares; both scopes hold this namespace.
             source("fragile", &fragile, "1s", &format!("[{FRAGILE}]")),
-            source("cases", &repository, "1s", r#"["deny-*", "warn-*", "lenient-*", "strict-*", "observe-*"]"#),
+            source(
+                "cases",
+                &repository,
+                "1s",
+                r#"["deny-*", "warn-*", "lenient-*", "strict-*", "observe-*", "revert-*", "annotate-*"]"#,
+            ),
         ];
         let landfast = Landfast::start(plane, &format!("{}{POLICIES}", sources.concat()));
         // The API server honours a new webhook configuration a moment after it was written.

@@ -1,0 +1,54 @@
+//! How is a write changed on its way in? Drift is put back where the ruling is Revert, and the mark of drift is kept.
+//!
+//! Only what a policy enforces changes a write. Applied twice, it changes nothing the second time.
+
+use crate::drift::declared::Declared;
+use crate::gate::aim::Reach;
+use crate::gate::case::Case;
+use crate::gate::mark;
+use crate::gate::patch::Rewrite;
+use crate::gate::policy::Mode;
+use crate::gate::revert::reverted;
+use crate::gate::ruling::Ruled;
+use crate::gate::sides::Sides;
+use crate::gate::verdict::{Ruling, WriterRole};
+
+/// Adds to what is ruled how the write is changed. Where a revert cannot be built, the ruling is Deny.
+pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, mut ruled: Ruled) -> Ruled {
+    let rewrite = match ruled.ruling {
+        Ruling::Deny => return ruled,
+        // A plain write of an object without a mark: nearly all.
+        Ruling::Allow | Ruling::Warn if !is_marked(sides) => return ruled,
+        Ruling::Allow | Ruling::Warn | Ruling::Annotate => Rewrite::of(case.write.change),
+        Ruling::Revert => reverted(case, declared, &ruled.changes),
+    };
+    let Some(mut rewrite) = rewrite else {
+        if ruled.ruling == Ruling::Revert {
+            ruled.ruling = Ruling::Deny;
+        }
+        return ruled;
+    };
+    let enforced = case.rule.is_some_and(|rule| rule.mode == Mode::Enforce);
+    if !enforced || case.writer.role == WriterRole::Landfast {
+        return ruled;
+    }
+    match case.aim.reach {
+        Reach::Whole | Reach::Metadata => {
+            let (charged, rest) = ruled.changes.split_at(ruled.counted.min(ruled.changes.len()));
+            mark::keep(case, &declared.json, charged, rest, &mut rewrite);
+        }
+        Reach::Replicas(_) | Reach::Nothing(_) => {}
+    }
+    ruled.patch = rewrite.patch();
+    ruled
+}
+
+/// Whether either side carries a mark.
+fn is_marked(sides: &Sides<'_>) -> bool {
+    match sides {
+        Sides::Some { before, after } => {
+            mark::standing(after).is_some() || before.as_ref().and_then(mark::standing).is_some()
+        }
+        Sides::None | Sides::Unreadable => false,
+    }
+}

@@ -1,0 +1,111 @@
+//! What stands on an object that was let in although it drifts? The annotation `landfast.dev/drift`: who, at which revision, and
+//! every field that is out of place now. Landfast alone writes it; a write after which nothing is out of place takes it away.
+//!
+//! No clock is in it: the same write of the same object leaves the same mark, however often it is looked at.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::drift::document::{At, Document};
+use crate::drift::path::FieldPath;
+use crate::gate::case::Case;
+use crate::gate::finding::Change;
+use crate::gate::lookup::Lookup;
+use crate::gate::patch::Rewrite;
+use crate::gate::tree;
+use crate::gate::verdict::{Class, Ruling};
+use crate::limits::FIELDS_SHOWN_MAX;
+
+/// The annotation.
+pub(crate) const DRIFT: &str = "landfast.dev/drift";
+
+/// What it says, as compact JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    /// Who wrote what is out of place, the last of them.
+    writer: String,
+    /// The revision that it differs from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    revision: String,
+    /// Where, at most [`FIELDS_SHOWN_MAX`].
+    fields: Vec<String>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_none")]
+    more: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// The mark that an object carries.
+pub(crate) fn standing<'d>(object: &'d Document<'_>) -> Option<&'d str> {
+    object.root().get("metadata")?.get("annotations")?.get(DRIFT).and_then(At::as_str)
+}
+
+/// Keeps the mark of an object: what the write adds, takes away or leaves out of place. `charged` are the changes that the write
+/// is ruled by, `rest` the others that were found.
+pub(crate) fn keep(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &[Change], rewrite: &mut Rewrite) {
+    let mark = wanted(case, declared, charged, rest, rewrite);
+    let path = FieldPath::of(["metadata", "annotations", DRIFT]);
+    let other = match mark {
+        Some(mark) => json!({ "metadata": { "annotations": { DRIFT: mark } } }),
+        None => json!({}),
+    };
+    let stands = tree::at(rewrite.object(), &path) == tree::at(&other, &path);
+    if !stands {
+        rewrite.put(&path, &other);
+    }
+}
+
+fn wanted(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &[Change], rewrite: &Rewrite) -> Option<String> {
+    let path = FieldPath::of(["metadata", "annotations", DRIFT]);
+    let before = rewrite.before().and_then(|before| tree::at(before, &path)).and_then(Value::as_str);
+    if !case.write.target.subresource.is_empty() {
+        // Not every subresource keeps metadata: what stands there may only stay.
+        return before.map(str::to_owned);
+    }
+    let marks = |change: &&Change| ruling_of(case, change) == Ruling::Annotate && stays(change, rewrite.object());
+    let own: BTreeSet<String> = charged.iter().filter(marks).map(|change| change.path.to_string()).collect();
+    let earlier: Option<Mark> = before.and_then(|before| serde_json::from_str(before).ok());
+    let mut fields = own.clone();
+    if let Some(earlier) = &earlier {
+        let preexisting = rest.iter().filter(|change| change.class == Class::Preexisting);
+        fields.extend(preexisting.map(|change| change.path.to_string()));
+        fields.extend(earlier.fields.iter().filter(|field| is_undeclared(field, declared, rewrite.object())).cloned());
+    }
+    let revision = case.source.and_then(|source| source.revision.as_ref()).map(ToString::to_string).unwrap_or_default();
+    let (writer, revision) = match earlier {
+        _ if !own.is_empty() => (case.write.user.name.clone(), revision),
+        Some(earlier) => (earlier.writer, earlier.revision),
+        None => return None,
+    };
+    let more = fields.len().saturating_sub(FIELDS_SHOWN_MAX);
+    let fields: Vec<String> = fields.into_iter().take(FIELDS_SHOWN_MAX).collect();
+    let mark = Mark { writer, revision, fields, more };
+    (!mark.fields.is_empty()).then(|| serde_json::to_string(&mark).expect("a mark has string keys only"))
+}
+
+/// What the policy rules on a change of this class.
+fn ruling_of(case: &Case<'_>, change: &Change) -> Ruling {
+    let Some(rule) = case.rule else { return Ruling::Allow };
+    match change.class {
+        Class::Drifts | Class::Reordered => rule.drift,
+        Class::Undeclared => rule.undeclared_fields,
+        Class::Restores | Class::Preexisting => Ruling::Allow,
+    }
+}
+
+/// Whether something is out of place once the write is in: what Git does not declare and is gone is not.
+fn stays(change: &Change, object: &Value) -> bool {
+    change.class != Class::Undeclared || tree::at(object, &change.path).is_some()
+}
+
+/// Whether a field of an earlier mark is one that Git does not declare, and that is still there.
+fn is_undeclared(field: &str, declared: &[u8], object: &Value) -> bool {
+    let (Ok(path), Ok(declared)) = (field.parse::<FieldPath>(), Document::parse(declared)) else { return false };
+    Lookup::of(&declared).at(&path).is_none() && tree::at(object, &path).is_some()
+}
