@@ -200,6 +200,8 @@ struct Outcomes {
     applied: Option<Side>,
     /// What that counts for.
     weight: Weight,
+    /// Whether something stood there.
+    over: bool,
     /// Whether they are of a Service.
     of_service: bool,
 }
@@ -229,7 +231,8 @@ impl Outcomes {
             let again = made.again.as_deref().unwrap_or(&made.object);
             side(&made.object).zip(side(again))
         });
-        let weight = match (stage, form.applied.as_ref().and_then(|applied| applied.over.as_deref())) {
+        let over = form.applied.as_ref().and_then(|applied| applied.over.as_deref());
+        let weight = match (stage, over) {
             (Stage::New, Some(_)) if made.is_some() => Weight::Nothing,
             (Stage::Stored, Some(over)) if version(object) == Some(over) => Weight::All,
             (Stage::Stored | Stage::Written, None) => Weight::Some,
@@ -237,7 +240,7 @@ impl Outcomes {
         };
         let applied = form.applied.as_ref().filter(|_| weight != Weight::Nothing);
         let applied = applied.and_then(|applied| side(&applied.object));
-        Self { made, applied, weight, of_service: is_service(object) }
+        Self { made, applied, weight, over: over.is_some(), of_service: is_service(object) }
     }
 
     /// Whether a difference is what the server would make itself.
@@ -261,11 +264,18 @@ impl Outcomes {
             (_, Some(_)) if self.weight == Weight::All => true,
             (None, _) => false,
             (Some(_), None) => true,
+            // What stands there may be kept where Git leaves it open, though it was what a new object has.
+            (Some(_), Some(_)) if self.over && is_left_open(difference.declared.as_deref()) => false,
             (Some((one, other)), Some(applied)) => {
                 fits(one.expects(difference), other.expects(difference), applied.expects(difference))
             }
         }
     }
+}
+
+/// Whether a declaration (compact JSON) says no more than that the server may fill something in.
+fn is_left_open(declared: Option<&str>) -> bool {
+    matches!(declared, None | Some("null" | "\"\"" | "0" | "false" | "[]" | "{}"))
 }
 
 /// The version in which an object is stored.
@@ -513,6 +523,18 @@ mod tests {
         }
         assert_eq!(zero_port(Stage::New, &form, "new"), [""; 0]);
         assert_eq!(zero_port(Stage::New, &form, "kept"), [format!("Changed {TARGET}")]);
+    }
+
+    #[test]
+    fn what_git_leaves_open_may_be_kept_though_it_is_what_a_new_object_has() {
+        let both = service("10.0.0.1", 1, "web");
+        let form = Form::made(&both, &both).and_applied(&both, Some("7"));
+        assert_eq!(zero_port(Stage::Written, &form, "web"), [""; 0]);
+        assert_eq!(zero_port(Stage::Written, &form, "other"), [format!("Unknown {TARGET}")]);
+        let gated = DECLARED.replace(r#""targetPort":"web""#, r#""targetPort":"web","gated":"a""#);
+        let written = stored("web").replace(r#""targetPort":"web""#, r#""targetPort":"web","gated":"b""#);
+        let gate = "spec.ports[port=80,protocol=TCP].gated";
+        assert_eq!(left_at(Stage::Written, &gated, &form, &written), [format!("Changed {gate}")]);
     }
 
     #[test]

@@ -145,8 +145,11 @@ impl Sides<'_> {
         }
         let (before, after) = (self.at(self.before, upper), self.at(self.after, upper));
         match (before.as_slice(), after.as_slice()) {
-            ([before], [after]) => sort(before) != sort(after) || !(before.is_object() || before.is_array()),
-            _ => true,
+            (before, after) if before.is_empty() || before.len() != after.len() => true,
+            (before, after) => before
+                .iter()
+                .zip(after)
+                .any(|(before, after)| sort(before) != sort(after) || !(before.is_object() || before.is_array())),
         }
     }
 
