@@ -12,6 +12,7 @@ mod crd;
 pub mod declared;
 pub mod document;
 pub mod exceptions;
+mod fits;
 pub mod form;
 mod items;
 mod native;
