@@ -139,7 +139,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program } = options;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     let clock: Clock = Arc::new(Timestamp::now);
-    let settings = load(&config)?;
+    let settings = load(&config, clock())?;
     let store = Arc::new(Store::open(&state_dir)?);
     let client = match client::connect(kubeconfig.as_deref()).await {
         Ok(client) => Some(client),
@@ -181,7 +181,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (in_force, answered) = watch::channel(nobody);
     let (standing, fares) = watch::channel(Standing::default());
     let progress = Followed::new(follow.clone(), answered, reach.is_some().then_some(fares));
-    let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, Arc::clone(&metrics)));
+    let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, &metrics, &clock));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
@@ -217,9 +217,12 @@ fn world(
     Arc::new(World::new(follow.clone(), client.cloned(), forms))
 }
 
-fn load(config: &[PathBuf]) -> anyhow::Result<Arc<config::Settings>> {
+fn load(config: &[PathBuf], now: Timestamp) -> anyhow::Result<Arc<config::Settings>> {
     let settings = config::load(config).map_err(|faults| anyhow::anyhow!(list(&faults)))?;
     for notice in &settings.notices {
+        tracing::warn!(%notice, "Configuration without effect");
+    }
+    for notice in settings.policy.over(now) {
         tracing::warn!(%notice, "Configuration without effect");
     }
     Ok(Arc::new(settings))

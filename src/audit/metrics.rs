@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use crate::gate::ignore::{ANNOTATION, Exception};
 use crate::gate::verdict::Verdict;
 
 /// Buckets of decisions in memory, seconds: 5 µs to 0.3 s.
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// Questions asked before a refusal.
     pub questions: Family<Asked, Counter>,
+    /// Verdicts in which something that differs was ignored.
+    pub ignored: Family<IgnoredBy, Counter>,
     /// Fetches of sources.
     pub fetches: Family<Fetched, Counter>,
     /// Records that a sink did not get.
@@ -87,6 +90,25 @@ pub struct Asked {
     pub question: &'static str,
     /// `answered` or `silence`.
     pub outcome: &'static str,
+}
+
+/// Labels of who ignores: as many as the policies have rules.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct IgnoredBy {
+    /// The DriftPolicy; empty for the annotation on a manifest.
+    pub policy: String,
+    /// The rule's name in it, or the annotation's.
+    pub rule: String,
+}
+
+impl IgnoredBy {
+    /// Labels of one of them.
+    pub fn of(exception: &Exception) -> Self {
+        match exception {
+            Exception::Rule { policy, rule } => Self { policy: policy.clone(), rule: rule.clone() },
+            Exception::Manifest => Self { policy: String::new(), rule: ANNOTATION.to_owned() },
+        }
+    }
 }
 
 /// Labels of a fetch.
@@ -149,6 +171,7 @@ impl Metrics {
             failures: add.plain("failures", "Reviews answered by the failure rule", Family::default()),
             panics: add.plain("panics", "Panics caught in a handler", Counter::default()),
             questions: add.plain("questions", "Questions asked before a refusal", Family::default()),
+            ignored: add.plain("ignored", "Verdicts in which something that differs was ignored", Family::default()),
             fetches: add.plain("fetches", "Fetches of GitSources", Family::default()),
             records_dropped: add.plain("records_dropped", "Records that a sink did not get", Family::default()),
             source: add.plain("source_info", "Revision in force of each GitSource", Family::default()),
@@ -181,6 +204,9 @@ impl Metrics {
             role: verdict.role.name(),
         };
         self.decisions.get_or_create(&labels).inc();
+        for exception in &verdict.ignored {
+            self.ignored.get_or_create(&IgnoredBy::of(exception)).inc();
+        }
     }
 
     /// Counts a record that a sink did not get.

@@ -192,6 +192,7 @@ pub(crate) mod tests {
 
     pub(crate) fn verdict(kind: &str, ruling: Ruling, written: &str) -> Verdict {
         Verdict {
+            ignored: Vec::new(),
             ruling,
             enforced: true,
             object: ObjectKey::new("", kind, "shop", "web"),

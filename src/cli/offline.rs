@@ -48,7 +48,7 @@ impl Offline {
 ///
 /// What is found wrong, but leaves the rest in force, is told on standard error.
 pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Offline> {
-    let settings = settings(config)?;
+    let settings = settings(config, now)?;
     let mut defaults = settings.sources.iter().map(|source| source.default_namespace.clone());
     let first = defaults.next().flatten();
     let default_namespace = first.filter(|first| defaults.all(|other| other.as_ref() == Some(first)));
@@ -85,12 +85,13 @@ pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestam
     Ok(Offline { basis, default_namespace, follow, runtime, _folder: folder })
 }
 
-fn settings(config: &[PathBuf]) -> anyhow::Result<Settings> {
+fn settings(config: &[PathBuf], now: Timestamp) -> anyhow::Result<Settings> {
     let settings = config::load(config).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration cannot be used:\n  {}", faults.join("\n  "))
     })?;
-    for notice in &settings.notices {
+    let over = settings.policy.over(now);
+    for notice in settings.notices.iter().map(ToString::to_string).chain(over) {
         eprintln!("warning: {notice}");
     }
     // All that such a source would declare would be let in, and nobody would know why.

@@ -283,6 +283,7 @@ mod tests {
                 json: Box::from(*b"{}"),
                 lines: Lines::default(),
                 file: "a.yaml".into(),
+                ignored: Box::default(),
             };
             let entry = Entry {
                 source: id.clone(),

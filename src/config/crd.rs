@@ -199,6 +199,8 @@ pub struct Ignore {
     pub namespaces: Option<Globs>,
     /// Names of objects; absent: all.
     pub names: Option<Globs>,
+    /// In whose writes; absent: in everybody's.
+    pub subjects: Option<Vec<Subject>>,
     /// Which fields.
     pub fields: Vec<Pattern>,
     /// Why.

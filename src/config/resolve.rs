@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
-use crate::config::crd::{DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec};
+use crate::config::crd::{self, DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec};
 use crate::config::{Settings, SourceSettings, TreeReading, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
+use crate::gate::ignore::Ignore;
 use crate::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
 use crate::limits::{INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
@@ -110,7 +111,14 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         delete: delete.unwrap_or(drift),
         undeclared_fields: undeclared_fields.unwrap_or(Ruling::Allow),
         writers: spec.writers.clone(),
+        ignore: spec.ignore.iter().map(exception).collect(),
     }
+}
+
+fn exception(spec: &crd::Ignore) -> Ignore {
+    let crd::Ignore { name, kinds, namespaces, names, subjects, fields, reason, expires } = spec.clone();
+    let set = |globs: Option<Globs>| globs.map(|globs| globs.set);
+    Ignore { name, kinds, namespaces: set(namespaces), names: set(names), subjects, fields, reason, expires }
 }
 
 /// The rule of a policy that asks for what is not built: it still stands before broader ones, which would refuse what it was

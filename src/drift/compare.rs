@@ -6,6 +6,7 @@
 use crate::drift::coupled::coupled;
 use crate::drift::document::{At, Document, Value};
 use crate::drift::items::{Identity, Match, aligned, keep_order, matches, segment};
+use crate::drift::mask::{Mask, Masked};
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Default, Zero};
 use crate::drift::secret::{Folded, is_secret};
@@ -65,7 +66,7 @@ impl Difference {
 ///
 /// `declared` must be a declaration as [`Declared::json`](crate::drift::declared::Declared) holds it.
 pub fn compare(typing: Typing<'_>, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
-    let mut walk = Walk { found: Vec::new() };
+    let mut walk = Walk { found: Vec::new(), mask: typing.mask };
     let secret = is_secret(declared.root()).then(|| Folded::of(declared.root()));
     let mut lives = Members::of(object.root());
     for child in declared.root().children() {
@@ -113,14 +114,21 @@ impl Trail<'_> {
 }
 
 /// Goes down a declaration beside an object.
-struct Walk {
+struct Walk<'m> {
     found: Vec<Difference>,
+    mask: Option<&'m Mask<'m>>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn report(&mut self, trail: &Trail<'_>, kind: Kind, declared: At<'_, '_>, live: Option<String>) {
         let node = declared.index();
-        self.found.push(Difference { path: trail.path(), kind, declared: Some(declared.to_json()), live, node });
+        self.push(Difference { path: trail.path(), kind, declared: Some(declared.to_json()), live, node });
+    }
+
+    fn push(&mut self, difference: Difference) {
+        if self.mask.is_none_or(|mask| !mask.covers(&difference.path)) {
+            self.found.push(difference);
+        }
     }
 
     /// Compares as one value.
@@ -129,7 +137,28 @@ impl Walk {
         if live.is_some_and(|live| equal(declared, live)) {
             return;
         }
-        self.settle(same(slot, Some(declared), live), declared, live, trail);
+        let answer = same(slot, Some(declared), live);
+        let masked = self.mask.filter(|_| answer != Answer::Same).and_then(|mask| {
+            let path = trail.path();
+            mask.within(&path, Some(declared), live).map(|masked| (mask, path, masked))
+        });
+        match masked {
+            None => self.settle(answer, declared, live, trail),
+            Some((mask, path, masked)) => self.masked(slot, declared.index(), mask, path, masked),
+        }
+    }
+
+    /// Compares what is left of two values. Of a declaration that is left out wholly nothing is compared.
+    fn masked(&mut self, slot: Slot<'_>, node: usize, mask: &Mask<'_>, path: FieldPath, masked: Masked) {
+        let [declared, live] = masked.documents();
+        let (own, its) = (declared.as_ref().map(Document::root), live.as_ref().map(Document::root));
+        let kind = match own.map_or(Answer::Same, |own| same(slot, Some(own), its)) {
+            Answer::Same => return mask.settled(&path),
+            Answer::Unknown => Kind::Unknown,
+            Answer::Differs if its.is_none() => Kind::Missing,
+            Answer::Differs => Kind::Changed,
+        };
+        self.push(Difference { path, kind, declared: masked.one, live: masked.other, node });
     }
 
     fn settle(&mut self, answer: Answer, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
@@ -284,7 +313,10 @@ impl Walk {
             }
             return;
         }
-        let (matches, reordered) = matches(identity, declared, live);
+        let counts = |position: usize, item| {
+            self.mask.is_none_or(|mask| !mask.would_cover(&Trail { up: Some(up), step: step(position, item) }.path()))
+        };
+        let (matches, reordered) = matches(identity, declared, live, counts);
         for (position, found) in matches.into_iter().enumerate() {
             match found {
                 Match::Missing(own) => self.missing(identity, position, own, up),
@@ -301,7 +333,7 @@ impl Walk {
         if let Some(order) = reordered {
             let (declared_order, live) = (Some(order.declared), Some(order.live));
             let (path, node) = (up.path(), declared.index());
-            self.found.push(Difference { path, kind: Kind::Reordered, declared: declared_order, live, node });
+            self.push(Difference { path, kind: Kind::Reordered, declared: declared_order, live, node });
         }
     }
 
@@ -321,7 +353,7 @@ impl Walk {
             let kind = if live.holds(name) { Kind::Changed } else { Kind::Missing };
             let path = Trail { up: Some(&top), step: Step::Field(name) }.path();
             let (declared, live) = (declared.json(name), live.json(name));
-            self.found.push(Difference { path, kind, declared, live, node: child.index() });
+            self.push(Difference { path, kind, declared, live, node: child.index() });
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::drift::path::Pattern;
+
 /// The identity of an object, without its version: group, kind, namespace (empty: cluster-scoped) and name.
 ///
 /// One string, `group/Kind/namespace/name`, because none of the four can contain a slash.
@@ -71,6 +73,8 @@ pub struct Declared {
     pub lines: Lines,
     /// The file, from the root of the repository.
     pub file: Arc<str>,
+    /// What its own annotation leaves out of it.
+    pub ignored: Box<[Pattern]>,
 }
 
 /// Line numbers of a document's nodes, packed as differences.

@@ -121,18 +121,19 @@ pub(crate) fn by_identity<'d, 'j>(identity: Identity<'_>, list: At<'d, 'j>) -> B
 }
 
 /// Each declared item with what stands for it, in declared order, and the identities in the order of either side where the
-/// object has them in another.
+/// object has those that count in another.
 pub(crate) fn matches<'d, 'j, 'l, 'k>(
     identity: Identity<'_>,
     declared: At<'d, 'j>,
     live: At<'l, 'k>,
+    counts: impl Fn(usize, At<'d, 'j>) -> bool,
 ) -> (Vec<Match<'d, 'j, 'l, 'k>>, Option<Reordered>) {
     let lives = by_identity(identity, live);
     let declareds = by_identity(identity, declared);
     let mut met: FxHashMap<String, usize> = FxHashMap::default();
     let mut found = Vec::new();
     let mut pairs = Vec::new();
-    for item in declared.children() {
+    for (place, item) in declared.children().enumerate() {
         let own = identity_of(identity, item);
         let twins = lives.get(&own).map(Vec::as_slice).unwrap_or_default();
         let occurrence = met.entry(own.clone()).or_default();
@@ -142,7 +143,9 @@ pub(crate) fn matches<'d, 'j, 'l, 'k>(
             found.push(Match::Missing(item));
         } else if twins.len() == wanted {
             let (position, twin) = twins[*occurrence - 1];
-            pairs.push((position, item, twin));
+            if counts(place, item) {
+                pairs.push((position, item, twin));
+            }
             found.push(Match::Pair(item, twin));
         } else if *occurrence == 1 {
             found.push(Match::Several(item, twins.iter().map(|(_, twin)| *twin).collect()));

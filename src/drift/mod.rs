@@ -15,6 +15,7 @@ pub mod exceptions;
 mod fits;
 pub mod form;
 mod items;
+pub mod mask;
 mod native;
 mod openapi;
 pub mod path;

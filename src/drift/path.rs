@@ -81,6 +81,13 @@ impl Pattern {
     pub fn matches(&self, path: &FieldPath) -> bool {
         self.0.len() <= path.0.len() && self.0.iter().zip(&path.0).all(|(step, segment)| step.matches(segment))
     }
+
+    /// The steps that lead on from a path to what this names beneath it; `None` where it names nothing there.
+    pub fn beneath(&self, path: &FieldPath) -> Option<&[Step]> {
+        let (above, rest) = self.0.split_at_checked(path.0.len())?;
+        let leads = !rest.is_empty() && above.iter().zip(&path.0).all(|(step, segment)| step.matches(segment));
+        leads.then_some(rest)
+    }
 }
 
 impl Step {

@@ -1,5 +1,6 @@
 //! What must be known of a kind to compare its objects? Its schema, how metadata merges, and what becomes of `status`.
 
+use crate::drift::mask::Mask;
 use crate::drift::schema::{SchemaRef, Schemas};
 use crate::drift::slot::{Fields, Form, Slot, Type};
 
@@ -12,6 +13,8 @@ pub struct Typing<'s> {
     pub metadata: Option<SchemaRef<'s>>,
     /// What becomes of `status`.
     pub status: Status,
+    /// What is not compared.
+    pub mask: Option<&'s Mask<'s>>,
 }
 
 /// What becomes of a kind's `status`.
@@ -38,12 +41,18 @@ impl<'s> Typing<'s> {
             Type::Schema(schema) => Some(schema),
             Type::Deduced | Type::Finalizers | Type::Metadata => None,
         });
-        Self { schema: schemas.schema(group, version, kind), metadata, status }
+        Self { schema: schemas.schema(group, version, kind), metadata, status, mask: None }
     }
 
     /// Nothing is known of the kind.
     pub fn deduced() -> Self {
-        Self { schema: None, metadata: None, status: Status::Apart }
+        Self { schema: None, metadata: None, status: Status::Apart, mask: None }
+    }
+
+    /// The same, without what the mask leaves out.
+    #[must_use]
+    pub fn without(self, mask: &'s Mask<'s>) -> Self {
+        Self { mask: Some(mask).filter(|mask| !mask.is_empty()), ..self }
     }
 
     /// The members of the whole object.

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::drift::compare::{Kind, Step, Trail, Typing};
 use crate::drift::document::{At, Document, Value};
 use crate::drift::items::{Identity, by_identity, identity_of};
+use crate::drift::mask::Mask;
 use crate::drift::path::FieldPath;
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot};
@@ -35,7 +36,7 @@ pub fn undeclared(
     before: &Document<'_>,
     after: &Document<'_>,
 ) -> Vec<Undeclared> {
-    let mut walk = Walk { found: Vec::new() };
+    let mut walk = Walk { found: Vec::new(), mask: typing.mask };
     let secret = is_secret(declared.root()).then(|| Folded::of(declared.root()));
     let sides = Sides { declared: Some(declared.root()), before: Some(before.root()), after: Some(after.root()) };
     sides.each(|name, sides| {
@@ -108,14 +109,33 @@ impl<'d, 'j> Sides<'d, 'j> {
 }
 
 /// Goes down two states of an object beside its declaration.
-struct Walk {
+struct Walk<'m> {
     found: Vec<Undeclared>,
+    mask: Option<&'m Mask<'m>>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn report(&mut self, kind: Kind, sides: Sides<'_, '_>, trail: &Trail<'_>) {
+        let path = trail.path();
+        if self.mask.is_some_and(|mask| mask.covers(&path)) {
+            return;
+        }
         let (before, after) = (sides.before.map(At::to_json), sides.after.map(At::to_json));
-        self.found.push(Undeclared { path: trail.path(), kind, before, after });
+        self.found.push(Undeclared { path, kind, before, after });
+    }
+
+    /// Whether two values are the same, save for what is left out of both.
+    fn same(&self, slot: Slot<'_>, sides: Sides<'_, '_>, trail: &Trail<'_>) -> Answer {
+        let answer = same(slot, sides.before, sides.after);
+        let Some(mask) = self.mask.filter(|_| answer != Answer::Same) else { return answer };
+        let path = trail.path();
+        let Some(left) = mask.within(&path, sides.before, sides.after) else { return answer };
+        let [before, after] = left.documents();
+        let masked = same(slot, before.as_ref().map(Document::root), after.as_ref().map(Document::root));
+        if masked == Answer::Same {
+            mask.settled(&path);
+        }
+        masked
     }
 
     fn value(&mut self, slot: Slot<'_>, sides: Sides<'_, '_>, trail: &Trail<'_>) {
@@ -130,7 +150,7 @@ impl Walk {
                 self.items(Identity { relation, item }, sides, trail);
             }
             _ if sides.declared.is_some() => {}
-            _ => match same(slot, sides.before, sides.after) {
+            _ => match self.same(slot, sides, trail) {
                 Answer::Same => {}
                 Answer::Differs => self.report(Kind::Changed, sides, trail),
                 Answer::Unknown => self.report(Kind::Unknown, sides, trail),

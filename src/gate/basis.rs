@@ -230,6 +230,7 @@ mod tests {
             json: (*b"{}").into(),
             lines: Lines::pack([7]),
             file: format!("{source}.yaml").into(),
+            ignored: Box::default(),
         };
         let head = match standing {
             Standing::Declared => Some(Arc::new(declared)),

@@ -9,6 +9,7 @@ use crate::gate::aim::Aim;
 use crate::gate::basis::{Basis, Entry, Source};
 use crate::gate::facts::Facts;
 use crate::gate::finding::{Change, View};
+use crate::gate::ignore::Ignored;
 use crate::gate::policy::Rule;
 use crate::gate::verdict::WriterRole;
 use crate::gate::write::{self, Write};
@@ -35,6 +36,8 @@ pub struct Case<'c> {
     pub rule: Option<&'c Rule>,
     /// Who writes.
     pub writer: Identity<'c>,
+    /// What is left out of the declaration.
+    pub ignored: Ignored<'c>,
 }
 
 impl<'c> Case<'c> {
@@ -52,6 +55,7 @@ impl<'c> Case<'c> {
             source: id.and_then(|id| basis.sources.get(id)).map(|source| &**source),
             rule: id.and_then(|id| basis.policy.governing(&aim.key, Some(id))),
             writer: Identity::of(&write.user, &basis.policy, &aim.key, id),
+            ignored: basis.ignored(&aim.key, id, entry.and_then(|entry| entry.head.as_deref()), Some(&write.user), now),
         }
     }
 
@@ -62,7 +66,8 @@ impl<'c> Case<'c> {
 
     /// The object as this write shows it.
     pub fn view(&self) -> View<'_> {
-        View::new(self.aim, &self.write.target.version, &self.basis.schemas).with_forms(&self.facts.forms)
+        let view = View::new(self.aim, &self.write.target.version, &self.basis.schemas);
+        view.with_forms(&self.facts.forms).without(&self.ignored.mask)
     }
 
     /// Whether the namespace of the object is known to be terminating.

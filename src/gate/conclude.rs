@@ -43,6 +43,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         message: String::new(),
         warnings: Vec::new(),
         patch: ruled.patch,
+        ignored: case.ignored.used(),
         reason: ruled.reason,
     };
     if ruled.ground != Ground::None {

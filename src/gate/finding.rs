@@ -13,9 +13,11 @@ use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::drift::form::{Form, Stage, touches};
+use crate::drift::mask::Mask;
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
 use crate::gate::aim::{Aim, Reach};
+use crate::gate::classes::{classified, created};
 use crate::gate::exempt;
 use crate::gate::facts::Forms;
 use crate::gate::lookup::Lookup;
@@ -100,6 +102,12 @@ impl<'v> View<'v> {
         Self { forms: Some(forms), ..self }
     }
 
+    /// The same without what is left out of the declaration.
+    #[must_use]
+    pub fn without(self, mask: &'v Mask<'v>) -> Self {
+        Self { typing: self.typing.without(mask), ..self }
+    }
+
     /// What a write does to a declaration (compact JSON), every value of it looked up.
     pub fn finding(&self, declared: &[u8], change: write::Change<'_>) -> Finding {
         let texts = self.texts(change);
@@ -133,7 +141,11 @@ impl<'v> View<'v> {
         let mut changes = self.moved(&declared, form, before, after);
         changes.extend(self.undeclared(&declared, form, before, after));
         let owners = match self.reach {
-            Reach::Whole | Reach::Metadata => owners::added(&declared, before, after),
+            Reach::Whole | Reach::Metadata => {
+                let mut added = owners::added(&declared, before, after);
+                added.retain(|owner| self.typing.mask.is_none_or(|mask| !mask.covers(&owner.path)));
+                added
+            }
             Reach::Replicas(_) | Reach::Nothing(_) => Vec::new(),
         };
         let added: FxHashSet<&FieldPath> = owners.iter().map(|owner| &owner.path).collect();
@@ -305,85 +317,6 @@ impl Finding {
     }
 }
 
-fn created(differences: Vec<Difference>) -> Vec<Change> {
-    differences.into_iter().map(|difference| drifting(difference, None)).collect()
-}
-
-/// Tells apart what a write did, by what differed before and what differs after it.
-fn classified(before: &[Difference], after: Vec<Difference>) -> Vec<Change> {
-    let mut changes = Vec::new();
-    let mut differed: FxHashMap<&FieldPath, &Difference> = FxHashMap::default();
-    for earlier in before {
-        differed.entry(&earlier.path).or_insert(earlier);
-    }
-    for difference in after {
-        let earlier = differed.get(&difference.path).copied();
-        // What is not touched differs as surely as it did before.
-        match earlier.filter(|it| it.stays_in(&difference)).map(|it| it.kind) {
-            Some(Kind::Unknown) => {}
-            Some(kind @ (Kind::Changed | Kind::Missing | Kind::Reordered)) => {
-                let difference = Difference { kind, ..difference };
-                changes.push(Change { class: Class::Preexisting, ..drifting(difference, earlier) });
-            }
-            None => changes.push(drifting(difference, earlier)),
-        }
-    }
-    let restored = restored(before, &changes);
-    changes.extend(restored);
-    changes
-}
-
-/// What differed and is neither a part of any change nor has one within it.
-fn restored(before: &[Difference], changes: &[Change]) -> Vec<Change> {
-    let mut taken = Apart::default();
-    let mut paths: Vec<&FieldPath> = changes.iter().map(|change| &change.path).collect();
-    paths.sort_unstable();
-    for path in paths {
-        taken.add(path);
-    }
-    let known = before.iter().filter(|earlier| earlier.kind != Kind::Unknown);
-    let restored = known.filter(|earlier| taken.add(&earlier.path)).map(|earlier| Change {
-        path: earlier.path.clone(),
-        class: Class::Restores,
-        certainty: Certainty::Known,
-        git: earlier.declared.clone(),
-        before: earlier.live.clone(),
-        written: None,
-        node: earlier.node,
-    });
-    restored.collect()
-}
-
-/// Paths of which none lies within another, so that a path's neighbours in their order tell all that concerns it.
-#[derive(Default)]
-struct Apart<'p>(BTreeSet<&'p FieldPath>);
-
-impl<'p> Apart<'p> {
-    /// Takes a path in; `false` where it lies within one that is there, or one lies within it.
-    fn add(&mut self, path: &'p FieldPath) -> bool {
-        let above = self.0.range::<FieldPath, _>(..=path).next_back().is_some_and(|before| before.covers(path));
-        let below = self.0.range::<FieldPath, _>(path..).next().is_some_and(|after| path.covers(after));
-        !above && !below && self.0.insert(path)
-    }
-}
-
-fn drifting(difference: Difference, earlier: Option<&Difference>) -> Change {
-    let (class, certainty) = match difference.kind {
-        Kind::Changed | Kind::Missing => (Class::Drifts, Certainty::Known),
-        Kind::Reordered => (Class::Reordered, Certainty::Known),
-        Kind::Unknown => (Class::Drifts, Certainty::Unknown),
-    };
-    Change {
-        path: difference.path,
-        class,
-        certainty,
-        git: difference.declared,
-        before: earlier.and_then(|earlier| earlier.live.clone()),
-        written: difference.live,
-        node: difference.node,
-    }
-}
-
 fn is_condemned(object: &Document<'_>) -> bool {
     object.root().get("metadata").and_then(|metadata| metadata.get("deletionTimestamp")).is_some_and(|at| !at.is_null())
 }
@@ -456,21 +389,5 @@ mod tests {
             assert_eq!(counts(&finding, class), MANY, "{class:?}");
             assert!(finding.changes.iter().all(|change| change.class == class && change.written.is_some()));
         }
-    }
-
-    #[test]
-    fn what_is_part_of_a_change_is_restored_by_none() {
-        let difference = |path: &str| Difference {
-            path: path.parse().unwrap(),
-            kind: Kind::Changed,
-            declared: None,
-            live: Some("1".to_owned()),
-            node: 0,
-        };
-        let before: Vec<Difference> = ["a", "b.c", "b.d", "e.f.g", "h"].map(difference).into();
-        let after: Vec<Difference> = ["a.x", "a.x.y", "b.c", "b.cc", "e"].map(difference).into();
-        let changes = classified(&before, after);
-        let restored = changes.iter().filter(|change| change.class == Class::Restores);
-        assert_eq!(restored.map(|change| change.path.to_string()).collect::<Vec<_>>(), ["b.d", "h"]);
     }
 }

@@ -239,6 +239,7 @@ mod tests {
             json: json.as_bytes().into(),
             lines: Lines::default(),
             file: "a.yaml".into(),
+            ignored: Box::default(),
         })
     }
 

@@ -46,7 +46,8 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
         put("origin", serde_json::to_value(OriginJson::of(origin)).unwrap_or_default());
     }
     put("fields", verdict.fields.iter().map(field_json).collect());
-    for (name, list) in [("owners", &verdict.owners), ("warnings", &verdict.warnings)] {
+    let ignored = verdict.ignored.iter().map(ToString::to_string).collect();
+    for (name, list) in [("owners", &verdict.owners), ("ignored", &ignored), ("warnings", &verdict.warnings)] {
         if !list.is_empty() {
             put(name, list.clone().into());
         }

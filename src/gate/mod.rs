@@ -4,7 +4,7 @@
 //! the same function. It never prints a Secret's value.
 //!
 //! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
-//! lays beside it what the [`basis`] knows ([`policy`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
+//! lays beside it what the [`basis`] knows ([`policy`], [`ignore`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
 //! [`removal`] say what it does to what is declared, before any policy; [`ruling`] (for deployers with [`deployer`]) says what
 //! follows, [`amend`] how the write is changed on its way in ([`revert`], [`mark`], both by a [`patch`] with its [`ownership`]), [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
 //! puts it in words, [`json`] and [`response`] on the wire.
@@ -13,6 +13,7 @@ pub mod aim;
 mod amend;
 pub mod basis;
 pub mod case;
+mod classes;
 pub mod conclude;
 pub mod deployer;
 pub mod entry;
@@ -20,6 +21,7 @@ pub mod exempt;
 pub mod facts;
 pub mod finding;
 pub mod history;
+pub mod ignore;
 pub mod json;
 pub mod lookup;
 mod mark;

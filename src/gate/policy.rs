@@ -5,6 +5,7 @@ use globset::GlobSet;
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::SourceId;
+use crate::gate::ignore::Ignore;
 use crate::gate::verdict::Ruling;
 
 /// All policies, resolved. `Default` is what holds without any: everything observed, drift and deletes would be denied.
@@ -60,6 +61,8 @@ pub struct Rule {
     pub undeclared_fields: Ruling,
     /// Whom it knows.
     pub writers: Vec<Writer>,
+    /// What it leaves out of declarations.
+    pub ignore: Vec<Ignore>,
 }
 
 /// What a policy governs; an absent member matches all.
@@ -146,7 +149,7 @@ impl Policy {
         self.matching(key, source).next()
     }
 
-    /// All rules that match an object, the governing one first: their writers add up.
+    /// All rules that match an object, the governing one first: their writers and what they ignore add up.
     ///
     /// An object that no source declares (`source` absent) may belong to any.
     pub fn matching(&self, key: &ObjectKey, source: Option<&SourceId>) -> impl Iterator<Item = &Rule> {
@@ -185,7 +188,7 @@ impl Match {
 }
 
 /// The namespace that an object is governed by; a Namespace object is governed by its own name.
-fn home(key: &ObjectKey) -> Option<&str> {
+pub(crate) fn home(key: &ObjectKey) -> Option<&str> {
     match (key.group(), key.kind(), key.namespace()) {
         ("", "Namespace", "") => Some(key.name()),
         (_, _, "") => None,
@@ -221,6 +224,7 @@ impl Rule {
             delete: Ruling::Deny,
             undeclared_fields: Ruling::Allow,
             writers: Vec::new(),
+            ignore: Vec::new(),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::patch::Patch;
+use crate::gate::ignore::Exception;
 use crate::gate::write::User;
 
 /// What we do with a write, the mildest first.
@@ -187,6 +188,8 @@ pub struct Verdict {
     pub warnings: Vec<String>,
     /// How the write is changed on its way in; empty where it is not, or where that does not take effect.
     pub patch: Patch,
+    /// Who left out of the declaration something that differs.
+    pub ignored: Vec<Exception>,
     /// Why, in a few words that a record keeps, as in `agrees with Git` or `drifts from Git`.
     pub reason: &'static str,
 }

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 
 use crate::drift::declared::{Declared, Lines, ObjectKey};
+use crate::drift::path::Pattern;
 use crate::drift::schema::{KindInfo, VersionInfo};
 use crate::gate::basis::{Fault, Scope};
+use crate::gate::ignore;
 use crate::render::Context;
 use crate::render::typing::{self, Mistyped};
 use crate::yaml::{Member, Node, Value};
 
 /// What became of a manifest.
 pub(super) enum Reading {
-    /// It declares this object.
-    Declares(Box<Declared>),
+    /// It declares this object, though a part of it may be without effect.
+    Declares(Box<Declared>, Option<Fault>),
     /// It is no manifest, or of a kind that is never declared state: hooks, `generateName`, Kustomize's own files.
     DeclaresNothing,
     /// It cannot be used, for each of these.
@@ -63,7 +65,7 @@ impl From<Wrong> for Refusal {
 pub(super) fn read(node: Node, file: &Arc<str>, context: Context<'_>) -> Reading {
     let fault = |(line, what)| Fault { file: file.to_string(), line, what };
     match declare(node, file, context) {
-        Ok(Some(declared)) => Reading::Declares(Box::new(declared)),
+        Ok(Some((declared, without_effect))) => Reading::Declares(Box::new(declared), without_effect.map(fault)),
         Ok(None) => Reading::DeclaresNothing,
         Err(Refusal::Wrong(wrong)) => Reading::Faults(vec![fault(wrong)]),
         Err(Refusal::Never(wrongs)) => Reading::Faults(wrongs.into_iter().map(fault).collect()),
@@ -71,7 +73,9 @@ pub(super) fn read(node: Node, file: &Arc<str>, context: Context<'_>) -> Reading
     }
 }
 
-fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Option<Declared>, Refusal> {
+type Declaration = (Declared, Option<Wrong>);
+
+fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Option<Declaration>, Refusal> {
     if node.get("apiVersion").is_none() && node.get("kind").is_none() {
         return Ok(None);
     }
@@ -105,13 +109,29 @@ fn declare(mut node: Node, file: &Arc<str>, context: Context<'_>) -> Result<Opti
         };
         return Err(Refusal::Never(mistyped.into_iter().map(never).collect()));
     }
-    Ok(Some(Declared {
+    let (ignored, without_effect) = match ignored(&node) {
+        Ok(ignored) => (ignored, None),
+        Err(wrong) => (Vec::new(), Some(wrong)),
+    };
+    let declared = Declared {
         key,
         version: version.into(),
         json: node.to_json().into_bytes().into(),
         lines: Lines::pack(node.lines()),
         file: Arc::clone(file),
-    }))
+        ignored: ignored.into(),
+    };
+    Ok(Some((declared, without_effect)))
+}
+
+/// What the manifest leaves out of itself. Where that cannot be read, nothing is left out.
+fn ignored(node: &Node) -> Result<Vec<Pattern>, Wrong> {
+    let annotation = node.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(ignore::ANNOTATION));
+    let Some((line, text)) = annotation.and_then(|annotation| Some((annotation.line, annotation.as_str()?))) else {
+        return Ok(Vec::new());
+    };
+    ignore::of_annotation(text)
+        .map_err(|what| (line, format!("the annotation {}: {what}; it has no effect", ignore::ANNOTATION)))
 }
 
 /// A member that holds a string.

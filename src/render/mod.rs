@@ -78,7 +78,10 @@ pub fn file(path: &str, content: &[u8], with: Context<'_>) -> Result<Rendered, F
     let mut places: FxHashMap<ObjectKey, usize> = FxHashMap::default();
     for node in manifests(path, content)? {
         let declared = match manifest::read(node, &name, with) {
-            Reading::Declares(declared) => *declared,
+            Reading::Declares(declared, without_effect) => {
+                rendered.faults.extend(without_effect);
+                *declared
+            }
             Reading::DeclaresNothing => continue,
             Reading::Faults(faults) => {
                 rendered.faults.extend(faults);

@@ -12,11 +12,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::audit::Clock;
 use crate::audit::board::Board;
-use crate::audit::metrics::{Metrics, OfCluster, OfSource, Source as SourceLabels};
+use crate::audit::metrics::{IgnoredBy, Metrics, OfCluster, OfSource, Source as SourceLabels};
 use crate::audit::record::Record;
 use crate::gate::basis::Basis;
-use crate::gate::policy::{FailurePolicy, Mode};
+use crate::gate::ignore::Ignore;
+use crate::gate::policy::{FailurePolicy, Mode, Rule};
 use crate::limits;
 
 /// The state of a webhook configuration that stands as rendered.
@@ -94,6 +96,7 @@ pub struct Status {
     basis: watch::Receiver<Arc<Basis>>,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    clock: Clock,
     started: Instant,
 }
 
@@ -118,6 +121,21 @@ struct PolicyStatus {
     failure_policy: &'static str,
     drift: &'static str,
     delete: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignore: Vec<IgnoreStatus>,
+}
+
+/// One `ignore` rule.
+#[derive(Debug, Serialize)]
+struct IgnoreStatus {
+    name: String,
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+    /// Whether it has no effect any more.
+    expired: bool,
+    /// In how many verdicts since the start it made a difference.
+    used: u64,
 }
 
 impl Status {
@@ -126,9 +144,11 @@ impl Status {
         progress: Arc<dyn Progress>,
         basis: watch::Receiver<Arc<Basis>>,
         board: Arc<Board>,
-        metrics: Arc<Metrics>,
+        metrics: &Arc<Metrics>,
+        clock: &Clock,
     ) -> Self {
-        Self { progress, basis, board, metrics, started: Instant::now() }
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(clock));
+        Self { progress, basis, board, metrics, clock, started: Instant::now() }
     }
 
     fn ready(&self) -> bool {
@@ -147,7 +167,7 @@ impl Status {
             policy_generation: basis.policy.generation,
             webhooks: self.progress.webhooks(),
             sources: self.progress.sources(),
-            policies: policies(&basis),
+            policies: policies(&basis, &self.metrics, (self.clock)()),
             records: self.board.latest(),
         }
     }
@@ -179,7 +199,18 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn policies(basis: &Basis) -> Vec<PolicyStatus> {
+fn policies(basis: &Basis, metrics: &Metrics, now: Timestamp) -> Vec<PolicyStatus> {
+    let used = |policy: &Rule, rule: &Ignore| {
+        let labels = IgnoredBy { policy: policy.name.clone(), rule: rule.name.clone() };
+        metrics.ignored.get_or_create(&labels).get()
+    };
+    let ignore = |policy: &Rule, rule: &Ignore| IgnoreStatus {
+        name: rule.name.clone(),
+        reason: rule.reason.clone(),
+        expires: rule.expires,
+        expired: rule.is_over(now),
+        used: used(policy, rule),
+    };
     let rules = basis.policy.rules.iter().map(|rule| PolicyStatus {
         name: rule.name.clone(),
         precedence: rule.precedence,
@@ -193,6 +224,7 @@ fn policies(basis: &Basis) -> Vec<PolicyStatus> {
         },
         drift: rule.drift.name(),
         delete: rule.delete.name(),
+        ignore: rule.ignore.iter().map(|ignored| ignore(rule, ignored)).collect(),
     });
     rules.collect()
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use globset::{Glob, GlobSetBuilder};
 use jiff::{Timestamp, ToSpan as _};
 use landfast::drift::declared::Declared;
 use landfast::drift::form::Form;
@@ -21,6 +22,7 @@ use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Ob
 use landfast::gate::decide;
 use landfast::gate::facts::{Facts, Line};
 use landfast::gate::history::{Packed, Past};
+use landfast::gate::ignore::Ignore;
 use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
 use landfast::gate::write;
@@ -141,6 +143,24 @@ fn amend(rule: &mut Rule, given: &Value) {
     rule.drift = ruling("drift").unwrap_or(rule.drift);
     rule.delete = ruling("delete").unwrap_or(rule.drift);
     rule.undeclared_fields = ruling("undeclaredFields").unwrap_or(Ruling::Allow);
+    for ignored in given["ignore"].as_array().into_iter().flatten() {
+        let texts = |name: &str| {
+            let all = ignored[name].as_array()?;
+            Some(all.iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        rule.ignore.push(Ignore {
+            name: text(ignored, "name").to_owned(),
+            names: texts("names").map(|names| {
+                let mut globs = GlobSetBuilder::new();
+                names.iter().for_each(|name| _ = globs.add(Glob::new(name).unwrap()));
+                globs.build().unwrap()
+            }),
+            subjects: texts("users").map(|users| users.into_iter().map(Subject::User).collect()),
+            fields: texts("fields").unwrap().iter().map(|field| field.parse().unwrap()).collect(),
+            expires: ignored["expires"].as_str().map(|at| at.parse().unwrap()),
+            ..Ignore::default()
+        });
+    }
     if given["mode"] == "Observe" {
         rule.mode = Mode::Observe;
     }
@@ -260,6 +280,9 @@ fn told(outcome: &Outcome) -> String {
     }
     for aside in &outcome.asides {
         let _ = write!(told, "\naside: Form({aside:?})");
+    }
+    for exception in &verdict.ignored {
+        let _ = write!(told, "\nignored by: {exception}");
     }
     for warning in &verdict.warnings {
         let _ = write!(told, "\nwarning: {warning}");

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 
 use landfast::drift::compare::{Kind, Typing, compare, undeclared};
 use landfast::drift::document::Document;
+use landfast::drift::mask::Mask;
+use landfast::drift::path::{FieldPath, Pattern, Segment, Step};
 use landfast::drift::schema::{ListKey, Meaning, Relation, SchemaRef, Schemas, Shape};
 use landfast::yaml::documents;
 use proptest::prelude::*;
@@ -417,6 +419,25 @@ fn differences(kind: usize, declared: &str, live: &str) -> Vec<(Kind, String)> {
     found
 }
 
+/// What differs in the eyes of one who ignores these fields.
+fn left(pair: &Pair<'_>, patterns: &[Pattern]) -> Vec<(Kind, FieldPath)> {
+    let mask = Mask::of(patterns);
+    let (declared, live) = (pair.declared.to_string(), pair.live.to_string());
+    let (declared, live) = (Document::parse(declared.as_bytes()).unwrap(), Document::parse(live.as_bytes()).unwrap());
+    let found = compare(typing(pair.kind).without(&mask), &declared, &live);
+    found.into_iter().map(|it| (it.kind, it.path)).collect()
+}
+
+/// The pattern with a wildcard in place of its last step.
+fn widened(path: &FieldPath) -> Pattern {
+    let mut pattern = Pattern::from(path.clone());
+    *pattern.0.last_mut().unwrap() = match path.0.last() {
+        Some(Segment::Field(_)) => Step::AnyField,
+        _ => Step::AnyItem,
+    };
+    pattern.to_string().parse().unwrap()
+}
+
 /// A kind, a declaration and an object, and what is left to choose by.
 struct Pair<'c> {
     kind: usize,
@@ -473,6 +494,67 @@ proptest! {
         let moved = reordered(pair.schema, Some(&pair.declared), &pair.live, &mut pair.choices);
         let (declared, live) = (shuffled(&pair.declared, &mut pair.choices), shuffled(&moved, &mut pair.choices));
         prop_assert_eq!(differences(pair.kind, &declared, &live), found, "{} {}", declared, live);
+    }
+
+    #[test]
+    fn a_path_as_it_is_printed_can_be_ignored(choices in choices()) {
+        let pair = Pair::of(&choices);
+        let all = left(&pair, &[]);
+        let printed: Vec<Pattern> = all.iter().map(|(_, path)| path.to_string().parse().unwrap()).collect();
+        prop_assert_eq!(left(&pair, &printed), []);
+        for ((_, path), pattern) in all.iter().zip(&printed) {
+            let rest: Vec<_> = all.iter().filter(|(_, other)| !path.covers(other)).cloned().collect();
+            let now = left(&pair, std::slice::from_ref(pattern));
+            // Without an item the others may stand in their order.
+            let ordered = rest.iter().filter(|it| it.0 != Kind::Reordered || now.contains(it)).cloned();
+            prop_assert_eq!(&now, &ordered.collect::<Vec<_>>(), "{} {} {}", path, pair.declared, pair.live);
+            prop_assert!(!left(&pair, &[widened(path)]).iter().any(|(_, other)| path.covers(other)));
+        }
+    }
+
+    #[test]
+    fn undeclared_changes_as_they_are_printed_can_be_ignored(choices in choices()) {
+        let Pair { kind, declared, live, .. } = Pair::of(&choices);
+        let (declared, live) = (declared.to_string(), live.to_string());
+        let [own, its] = [&declared, &live].map(|text| Document::parse(text.as_bytes()).unwrap());
+        let none = Document::default();
+        for (before, after) in [(&own, &its), (&its, &own)] {
+            let all = undeclared(typing(kind), &none, before, after);
+            let printed: Vec<Pattern> = all.iter().map(|it| it.path.to_string().parse().unwrap()).collect();
+            let mask = Mask::of(&printed);
+            prop_assert_eq!(undeclared(typing(kind).without(&mask), &none, before, after), []);
+            prop_assert!(mask.used().all(|used| used));
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_within_one_value_leaves_the_rest_of_it(choices in choices()) {
+        let pair = Pair::of(&choices);
+        let (declared, live) = (pair.declared.to_string(), pair.live.to_string());
+        let documents = [&declared, &live].map(|text| Document::parse(text.as_bytes()).unwrap());
+        for whole in compare(typing(pair.kind), &documents[0], &documents[1]) {
+            let value = |json: &Option<String>| json.as_ref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+            let (Kind::Changed, Some(own), Some(its)) = (whole.kind, value(&whole.declared), value(&whole.live)) else {
+                continue;
+            };
+            let steps: Vec<Step> = match (&own, &its) {
+                (Value::Object(own), Value::Object(its)) => {
+                    own.keys().chain(its.keys()).map(|name| Step::Is(Segment::Field(name.as_str().into()))).collect()
+                }
+                (Value::Array(own), Value::Array(its)) if own.len() == its.len() => vec![Step::AnyItem],
+                _ => continue,
+            };
+            let beneath = |step: Step| {
+                let mut pattern = Pattern::from(whole.path.clone());
+                pattern.0.push(step);
+                pattern
+            };
+            let all: Vec<Pattern> = steps.into_iter().map(beneath).collect();
+            let (name, differs) = (whole.path.to_string(), |(_, path): &(Kind, FieldPath)| *path == whole.path);
+            prop_assert!(!left(&pair, &all).iter().any(differs), "{name} {declared} {live}");
+            let none = beneath(Step::Is(Segment::Field("of no object".into())));
+            prop_assert!(left(&pair, &[none]).iter().any(differs), "{name} {declared} {live}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod definitions;
 mod deletions;
 mod demo;
 mod equivalence;
+mod exceptions;
 mod follow;
 mod follow_kinds;
 mod form;

@@ -67,6 +67,7 @@ pub(crate) fn rule() -> Rule {
         delete: Ruling::Deny,
         undeclared_fields: Ruling::Allow,
         writers: Vec::new(),
+        ignore: Vec::new(),
     }
 }
 

@@ -165,6 +165,7 @@ pub(crate) fn basis(declared: &[String], schemas: Schemas, rules: Vec<Rule>) -> 
             json: Box::from(*b"{}"),
             lines: Lines::default(),
             file: "a.yaml".into(),
+            ignored: Box::default(),
         };
         let head = Some(Arc::new(head));
         index.objects.insert(key, Entry { source: id.clone(), head, since: now(), past: Arc::from([]) });

@@ -313,7 +313,7 @@ impl Progress for At {
 async fn the_status_page_tells_how_it_goes() {
     let (serving, (phase, at)) = (Serving::new(Arc::new(Nobody)), watch::channel(Phase::Loading));
     let (_keep, basis) = watch::channel(declaring("3"));
-    let status = Status::new(Arc::new(At(at)), basis, Arc::clone(&serving.board), Arc::clone(&serving.metrics));
+    let status = Status::new(Arc::new(At(at)), basis, Arc::clone(&serving.board), &serving.metrics, &clock());
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let router = status::router(Arc::new(status));
     let listener = Listener::http(any, router, Arc::clone(&serving.metrics)).await.unwrap();

@@ -155,11 +155,12 @@ fn delegation(place: Place<'_>) -> Option<Delegation> {
 }
 
 fn ignore(place: Place<'_>) -> Option<Ignore> {
-    let members = place.object(&["name", "kinds", "namespaces", "names", "fields", "reason", "expires"])?;
+    let members = place.object(&["name", "kinds", "namespaces", "names", "subjects", "fields", "reason", "expires"])?;
     let name = members.need("name").and_then(|name| name.text());
     let kinds = optional(&members, "kinds", |place| kinds(&place));
     let namespaces = optional(&members, "namespaces", |place| globs(&place));
     let names = optional(&members, "names", |place| globs(&place));
+    let subjects = optional(&members, "subjects", |place| place.each(subject));
     let fields = members.need("fields").and_then(|place| fields(&place));
     let reason = members.need("reason").and_then(|reason| reason.text());
     let expires = optional(&members, "expires", |place| place.parse(values::time));
@@ -168,6 +169,7 @@ fn ignore(place: Place<'_>) -> Option<Ignore> {
         kinds: kinds?,
         namespaces: namespaces?,
         names: names?,
+        subjects: subjects?,
         fields: fields?,
         reason: reason?.to_owned(),
         expires: expires?,

@@ -47,6 +47,7 @@ pub(super) fn run(data: &[u8]) {
         json: json.into_bytes().into(),
         lines: Lines::pack([1, 2, 3]),
         file: Arc::from("shop.yaml"),
+        ignored: Box::default(),
     });
     let (basis, facts) = (basis(declared), Facts::default());
     let outcome = decide(&write, &basis, &facts, Timestamp::UNIX_EPOCH);

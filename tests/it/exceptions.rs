@@ -1,0 +1,79 @@
+//! What is ignored, by rules and by annotations in Git, goes in whatever verb of kubectl brings it?
+
+use crate::gate::{Case, DEPLOYMENT, gate};
+use crate::testbed::user::User;
+
+const ANNOTATED: &str = "metadata:\n  annotations:\n    landfast.dev/ignore: |\n      spec.replicas; moved by hand\n";
+
+#[test]
+fn an_ignored_field_goes_in_by_every_verb() {
+    let case = Case::new("deny-ignoring");
+    case.declare_and_create(DEPLOYMENT);
+    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"]).succeeds();
+    case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":6}}"#]).succeeds();
+    let seven = DEPLOYMENT.replace("replicas: 3", "replicas: 7");
+    case.feed(User::Alice, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &seven).succeeds();
+    assert_eq!(case.field("deployment/web", ".spec.replicas"), "7");
+    case.kubectl(User::Alice, &["label", "deployment", "web", "app=api", "--overwrite"])
+        .fails_with(&["metadata.labels.app", "in 1 field"]);
+}
+
+#[test]
+fn a_rule_of_one_writer_is_nobody_elses() {
+    let case = Case::new("deny-ignoring");
+    case.declare_and_create(DEPLOYMENT);
+    let image = ["set", "image", "deployment/web", "web=example.com/web:2"];
+    case.kubectl(User::Alice, &image).fails_with(&["spec.template.spec.containers[name=web].image"]);
+    case.kubectl(User::Bob, &image).succeeds();
+}
+
+#[test]
+fn the_status_tells_which_rules_are_over_and_which_were_never_used() {
+    let case = Case::new("deny-ignoring");
+    let declared = DEPLOYMENT.replace("  replicas: 3\n", "  replicas: 3\n  minReadySeconds: 1\n");
+    case.declare_and_create(&declared);
+    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"]).succeeds();
+    case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", r#"{"spec":{"minReadySeconds":9}}"#])
+        .fails_with(&["spec.minReadySeconds: 1 in Git, 9 in this write"]);
+    let status = gate().landfast.status();
+    let policy = status["policies"].as_array().unwrap().iter().find(|policy| policy["name"] == "ignoring").unwrap();
+    let rule = |name: &str| policy["ignore"].as_array().unwrap().iter().find(|rule| rule["name"] == name).unwrap();
+    assert!(rule("scaled")["used"].as_u64() > Some(0) && rule("scaled")["expired"] == false, "{policy:#}");
+    assert!(rule("over")["used"] == 0 && rule("over")["expired"] == true, "{policy:#}");
+    assert!(rule("never-used")["used"] == 0 && rule("never-used")["reason"] == "is not used", "{policy:#}");
+}
+
+#[test]
+fn a_manifest_may_ignore_its_own_fields_and_the_live_object_may_not() {
+    let case = Case::new("deny");
+    case.declare_and_create(&DEPLOYMENT.replacen("metadata:\n", ANNOTATED, 1));
+    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"]).succeeds();
+
+    let other = Case::new("deny");
+    other.declare_and_create(DEPLOYMENT);
+    other
+        .feed(
+            User::Alice,
+            &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            &DEPLOYMENT.replacen("metadata:\n", ANNOTATED, 1).replace("replicas: 3", "replicas: 5"),
+        )
+        .fails_with(&["spec.replicas: 3 in Git, 5 in this write"]);
+}
+
+#[test]
+fn an_ignore_annotation_that_cannot_be_read_is_a_fault_at_its_line() {
+    let case = Case::new("deny");
+    let wrong = DEPLOYMENT.replacen("metadata:\n", &ANNOTATED.replace("spec.replicas;", "spec..replicas;"), 1);
+    case.declare_and_create(&wrong);
+    let status = gate().landfast.status();
+    let source = status["sources"].as_array().unwrap().iter().find(|source| source["name"] == "cases").unwrap();
+    let place = format!(
+        "{}/object.yaml:5: the annotation landfast.dev/ignore: `spec..replicas` is no field path",
+        case.namespace
+    );
+    let faults: Vec<&str> = source["faults"].as_array().unwrap().iter().filter_map(|fault| fault.as_str()).collect();
+    assert!(faults.iter().any(|fault| fault.starts_with(&place)), "{place}\n{faults:#?}");
+    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"])
+        .fails_with(&["3 in Git, 5 in this write"]);
+    case.declare("object.yaml", DEPLOYMENT);
+}
