@@ -308,8 +308,8 @@ pub const NAMESPACE_FACT_AGE_MAX: Duration = Duration::from_secs(2);
 /// See [`NAMESPACE_FACT_AGE_MAX`].
 pub const NAMESPACE_FACTS_MAX: usize = 1_024;
 
-/// Earlier declarations whose server form is asked for before a deployer's write is refused: one that is still rolling out is
-/// nearly always at the last revision.
+/// Earlier declarations whose server form is asked for before the write of who may write them is refused: a deployer that is still
+/// rolling out, and who rolls back, is nearly always at the last revision.
 pub const FORMS_BEHIND_MAX: usize = 2;
 
 /// Longest a write that is about to be refused waits for the server form.

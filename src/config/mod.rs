@@ -291,8 +291,8 @@ mod tests {
                 "GitSource shop asks for what is not built yet: spec.secretRef, spec.ref.semver; it declares nothing",
             ),
             (
-                format!("{POLICY}  {{ rollback: 2, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"),
-                "DriftPolicy base asks for what is not built yet: spec.rulings.derivedObjects, spec.rollback; what it matches is only observed",
+                format!("{POLICY}  {{ breakGlass: {{}}, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"),
+                "DriftPolicy base asks for what is not built yet: spec.rulings.derivedObjects, spec.breakGlass; what it matches is only observed",
             ),
         ];
         for (text, wanted) in cases {
@@ -301,7 +301,7 @@ mod tests {
             assert!(settings.policy.rules.iter().all(|rule| rule.mode == Mode::Observe));
             assert_eq!(said(&settings.notices), [format!("c.yaml:1: {wanted}")]);
         }
-        let harmless = "{ repair: { mode: Never }, rollback: 0, rulings: { undeclaredObjects: Allow } }";
+        let harmless = "{ repair: { mode: Never }, rollback: 5, rulings: { undeclaredObjects: Allow } }";
         assert_eq!(settings(&format!("{POLICY}  {harmless}\n")).policy.rules.len(), 1);
     }
 
@@ -365,7 +365,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_configuration_makes_it_panic(at in 0_usize..400, with in r#"[a-z:{}\[\] \n0-9~*!"-]{0,12}"#) {
-            let mut text = format!("{SOURCE}---\n{POLICY}  {{ mode: Enforce, match: {{ namespaces: [a] }}, rollback: 1 }}\n");
+            let mut text = format!("{SOURCE}---\n{POLICY}  {{ mode: Enforce, match: {{ namespaces: [a] }}, breakGlass: {{}} }}\n");
             let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
             text.insert_str(at, &with);
             let _ = read(&text);

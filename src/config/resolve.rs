@@ -110,6 +110,7 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         drift,
         delete: delete.unwrap_or(drift),
         undeclared_fields: undeclared_fields.unwrap_or(Ruling::Allow),
+        rollback: usize::try_from(spec.rollback).unwrap_or_default(),
         writers: spec.writers.clone(),
         ignore: spec.ignore.iter().map(exception).collect(),
     }

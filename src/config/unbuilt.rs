@@ -27,13 +27,12 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
 }
 
 fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
-    let DriftPolicy { rulings, rollback, break_glass, repair, .. } = policy;
+    let DriftPolicy { rulings, break_glass, repair, .. } = policy;
     let Rulings { drift: _, delete: _, undeclared_fields: _, undeclared_objects, derived_objects } = *rulings;
     let above_allow = |ruling: Option<Ruling>| ruling.is_some_and(|ruling| ruling > Ruling::Allow);
     chosen([
         ("spec.rulings.undeclaredObjects", above_allow(undeclared_objects)),
         ("spec.rulings.derivedObjects", above_allow(derived_objects)),
-        ("spec.rollback", *rollback > 0),
         ("spec.breakGlass", break_glass.is_some()),
         ("spec.repair", repair.is_some_and(|repair| repair.mode != RepairMode::Never)),
     ])

@@ -59,6 +59,8 @@ pub struct Rule {
     /// What it rules on fields that Git does not declare, changed by people. To a new object they add what goes beyond the server
     /// form; where that is not known, nothing.
     pub undeclared_fields: Ruling,
+    /// How many of an object's earlier declarations, as far as the source's `maxLag` remembers them, anybody may write again.
+    pub rollback: usize,
     /// Whom it knows.
     pub writers: Vec<Writer>,
     /// What it leaves out of declarations.
@@ -223,6 +225,7 @@ impl Rule {
             drift: Ruling::Deny,
             delete: Ruling::Deny,
             undeclared_fields: Ruling::Allow,
+            rollback: 0,
             writers: Vec::new(),
             ignore: Vec::new(),
         }

@@ -205,6 +205,18 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     {
         return Ruled::under(&sanction, Ruling::Allow, "agrees with an earlier revision", Ground::None);
     }
+    // An owner that Git does not declare is one whatever Git said before.
+    let rollback =
+        case.rule.filter(|_| charges.owners.is_empty() && !charges.drift.is_empty()).map_or(0, |rule| rule.rollback);
+    let rolled = (rollback > 0).then(|| deployer::rolled_back(case, &finding, sides, rollback)).flatten();
+    let charges = match &rolled {
+        // What else is there stands in the lines of another commit.
+        Some(earlier) => Charges { rest: Vec::new(), ..Charges::of(case, &sanction, earlier) },
+        None => charges,
+    };
+    if charges.all().is_empty() {
+        return Ruled::under(&sanction, Ruling::Allow, "rolls back to what Git said before", Ground::None);
+    }
 
     let (ruling, ground, reason) = charges.strictest(&sanction);
     let (mut questions, asides) = forms_asked(case, &sanction, &charges, &finding);
@@ -305,11 +317,12 @@ fn forms_asked(
     }
 }
 
-/// Of which declarations the server form is not asked yet: what Git says, and for a deployer, that may be behind, what it said
-/// last.
+/// Of which declarations the server form is not asked yet: what Git says, and for who may be behind, what it said last.
 fn open_forms(case: &Case<'_>) -> Vec<FormOf> {
     let (Some(entry), Some(source)) = (case.entry, case.source) else { return Vec::new() };
-    let earlier = if case.writer.role == WriterRole::Deployer { FORMS_BEHIND_MAX } else { 0 };
+    let rollback = case.rule.map_or(0, |rule| rule.rollback);
+    let earlier =
+        if case.writer.role == WriterRole::Deployer { FORMS_BEHIND_MAX } else { rollback.min(FORMS_BEHIND_MAX) };
     let manifests = entry.declarations(case.now, source.max_lag).take(1 + earlier);
     let open = manifests.filter(|manifest| !case.facts.forms.contains_key(&**manifest));
     open.map(|manifest| FormOf { object: case.aim.key.clone(), manifest: (*manifest).into() }).collect()

@@ -161,6 +161,7 @@ fn amend(rule: &mut Rule, given: &Value) {
             ..Ignore::default()
         });
     }
+    rule.rollback = given["rollback"].as_u64().map_or(0, |count| usize::try_from(count).unwrap());
     if given["mode"] == "Observe" {
         rule.mode = Mode::Observe;
     }

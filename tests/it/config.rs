@@ -32,7 +32,7 @@ fn every_member_of_the_example_loads() {
         said(&settings.notices),
         [
             "example.yaml:2: GitSource shop asks for what is not built yet: spec.secretRef, spec.verify; it declares nothing",
-            "example.yaml:37: DriftPolicy shop asks for what is not built yet: spec.rollback, \
+            "example.yaml:37: DriftPolicy shop asks for what is not built yet: \
              spec.breakGlass, spec.repair; what it matches is only observed",
         ]
     );

@@ -1,6 +1,7 @@
 //! What is ignored, by rules and by annotations in Git, goes in whatever verb of kubectl brings it?
 
 use crate::gate::{Case, DEPLOYMENT, gate};
+use crate::testbed::eventually;
 use crate::testbed::user::User;
 
 const ANNOTATED: &str = "metadata:\n  annotations:\n    landfast.dev/ignore: |\n      spec.replicas; moved by hand\n";
@@ -76,4 +77,32 @@ fn an_ignore_annotation_that_cannot_be_read_is_a_fault_at_its_line() {
     case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"])
         .fails_with(&["3 in Git, 5 in this write"]);
     case.declare("object.yaml", DEPLOYMENT);
+}
+
+#[test]
+fn a_rollout_may_be_undone_to_what_git_said_before() {
+    let case = Case::new("deny-undo");
+    case.declare_and_create(DEPLOYMENT);
+    let second = DEPLOYMENT.replace("web:1", "web:2");
+    case.declare("object.yaml", &second);
+    case.feed(User::Alice, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &second).succeeds();
+    let mixed = DEPLOYMENT.replace("replicas: 3", "replicas: 4");
+    case.feed(User::Alice, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &mixed)
+        .fails_with(&["differs from Git in 2 fields"]);
+    eventually("two revisions to roll back between", || {
+        let sets = case.kubectl(User::Alice, &["get", "replicasets", "-o", "name"]).succeeds().stdout;
+        (sets.lines().count() == 2).then_some(())
+    });
+    case.kubectl(User::Alice, &["rollout", "undo", "deployment/web"]).succeeds();
+    assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[0].image"), "example.com/web:1");
+
+    let other = Case::new("deny");
+    other.declare_and_create(DEPLOYMENT);
+    other.declare("object.yaml", &second);
+    other.feed(User::Alice, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &second).succeeds();
+    eventually("two revisions to roll back between", || {
+        let sets = other.kubectl(User::Alice, &["get", "replicasets", "-o", "name"]).succeeds().stdout;
+        (sets.lines().count() == 2).then_some(())
+    });
+    other.kubectl(User::Alice, &["rollout", "undo", "deployment/web"]).fails_with(&["differs from Git in 1 field"]);
 }

@@ -66,6 +66,7 @@ pub(crate) fn rule() -> Rule {
         drift: Ruling::Deny,
         delete: Ruling::Deny,
         undeclared_fields: Ruling::Allow,
+        rollback: 0,
         writers: Vec::new(),
         ignore: Vec::new(),
     }
