@@ -6,8 +6,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
-use crate::gate::patch::Patch;
 use crate::gate::ignore::Exception;
+use crate::gate::patch::Patch;
 use crate::gate::write::User;
 
 /// What we do with a write, the mildest first.

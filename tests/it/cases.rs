@@ -151,9 +151,11 @@ fn amend(rule: &mut Rule, given: &Value) {
         rule.ignore.push(Ignore {
             name: text(ignored, "name").to_owned(),
             names: texts("names").map(|names| {
-                let mut globs = GlobSetBuilder::new();
-                names.iter().for_each(|name| _ = globs.add(Glob::new(name).unwrap()));
-                globs.build().unwrap()
+                let add = |mut globs: GlobSetBuilder, name: &String| {
+                    globs.add(Glob::new(name).unwrap());
+                    globs
+                };
+                names.iter().fold(GlobSetBuilder::new(), add).build().unwrap()
             }),
             subjects: texts("users").map(|users| users.into_iter().map(Subject::User).collect()),
             fields: texts("fields").unwrap().iter().map(|field| field.parse().unwrap()).collect(),

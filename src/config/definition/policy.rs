@@ -125,6 +125,7 @@ fn ignore() -> Value {
         "kinds": kinds("Kinds; absent: all."),
         "namespaces": globs("Namespaces; absent: all."),
         "names": globs("Names of objects; absent: all."),
+        "subjects": subjects("In whose writes; absent: in everybody's, and in repair."),
         "fields": fields("Which fields; inside atomic lists too."),
         "reason": text("Why."),
         "expires": with(formed("Until when, such as 2027-03-31T00:00:00Z.", time), "format", "date-time"),
