@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use crate::drift::declared::ObjectKey;
 use crate::gate::basis::{CommitId, Fault};
-use crate::gate::ruling::{Ground, Held, HeldObject};
+use crate::gate::removal::{Held, HeldObject};
+use crate::gate::ruling::Ground;
 use crate::gate::text::{shortened, tame, without_immutable};
 use crate::gate::verdict::{At, Class, Field, Ruling};
 use crate::limits::{

@@ -1,12 +1,15 @@
 //! What does a delete take away that Git declares? The object itself, and what goes with it.
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::document::{At, Document};
-use crate::gate::basis::{Entry, Index};
+use crate::gate::basis::{Entry, Index, SourceId};
 use crate::gate::exempt;
 use crate::gate::tables::REPLACE_MARKERS;
+use crate::limits::HELD_SHOWN_MAX;
 
 /// What a delete does to what is declared.
 #[derive(Debug, Clone)]
@@ -19,6 +22,48 @@ pub struct Removal<'b> {
     pub owned: bool,
     /// Whether it asks its deployer to delete it: a hook, a force or a replace marker.
     pub marked: bool,
+}
+
+/// Declared objects that go with another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// How many.
+    pub count: usize,
+    /// The first [`HELD_SHOWN_MAX`] of them.
+    pub named: Vec<HeldObject>,
+    /// The sources that declare them.
+    pub sources: BTreeSet<SourceId>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldObject {
+    /// As in `Deployment shop/web`.
+    pub object: String,
+    /// The file that declares it.
+    pub file: String,
+    /// The line in that file.
+    pub line: u32,
+}
+
+impl Held {
+    /// Tells of these, in their order.
+    pub fn of(held: &[(&ObjectKey, &Entry)]) -> Self {
+        Self {
+            count: held.len(),
+            named: held.iter().take(HELD_SHOWN_MAX).map(|(key, entry)| HeldObject::of(key, entry)).collect(),
+            sources: held.iter().map(|(_, entry)| entry.source.clone()).collect(),
+        }
+    }
+}
+
+impl HeldObject {
+    fn of(key: &ObjectKey, entry: &Entry) -> Self {
+        let head = entry.head.as_ref();
+        let file = head.map(|declared| declared.file.to_string()).unwrap_or_default();
+        let line = head.and_then(|declared| declared.lines.get(0)).unwrap_or_default();
+        Self { object: key.to_string(), file, line }
+    }
 }
 
 impl<'b> Removal<'b> {

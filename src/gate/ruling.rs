@@ -1,22 +1,17 @@
 //! What follows from a finding? The rule that governs, the writer's role, and what the world might still say.
 
-use std::collections::BTreeSet;
-
-use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
-use crate::gate::basis::{Entry, SourceId};
 use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
 use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
-use crate::gate::removal::Removal;
+use crate::gate::removal::{Held, Removal};
 use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
 use crate::gate::write;
 use crate::limits::FORMS_BEHIND_MAX;
-use crate::limits::HELD_SHOWN_MAX;
 
 /// What is ruled, and on what ground.
 #[derive(Debug, Clone)]
@@ -62,37 +57,6 @@ pub enum Ground {
     Deletion,
     /// Declared objects go with it.
     Holding(Held),
-}
-
-/// Declared objects that go with another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// How many.
-    pub count: usize,
-    /// The first [`HELD_SHOWN_MAX`] of them.
-    pub named: Vec<HeldObject>,
-    /// The sources that declare them.
-    pub sources: BTreeSet<SourceId>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldObject {
-    /// As in `Deployment shop/web`.
-    pub object: String,
-    /// The file that declares it.
-    pub file: String,
-    /// The line in that file.
-    pub line: u32,
-}
-
-impl HeldObject {
-    fn of(key: &ObjectKey, entry: &Entry) -> Self {
-        let head = entry.head.as_ref();
-        let file = head.map(|declared| declared.file.to_string()).unwrap_or_default();
-        let line = head.and_then(|declared| declared.lines.get(0)).unwrap_or_default();
-        Self { object: key.to_string(), file, line }
-    }
 }
 
 /// What the governing policy says; without one all is observed as if the defaults were enforced.
@@ -389,10 +353,7 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
     let (ground, reason) = if removal.held.is_empty() {
         (Ground::Deletion, "deletes what Git declares")
     } else {
-        let sources = removal.held.iter().map(|(_, entry)| entry.source.clone()).collect();
-        let named = removal.held.iter().take(HELD_SHOWN_MAX).map(|(key, entry)| HeldObject::of(key, entry)).collect();
-        let held = Held { count: removal.held.len(), named, sources };
-        (Ground::Holding(held), "deletes what holds declared objects")
+        (Ground::Holding(Held::of(&removal.held)), "deletes what holds declared objects")
     };
     let questions = namespace_question(case).into_iter().collect();
     Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }
