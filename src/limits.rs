@@ -197,6 +197,15 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Coarse time of a record id: equal refusals within it are one record.
 pub const RECORD_FOLD: Duration = Duration::from_mins(1);
 
+/// How long a policy is held unsafe to enforce after a deployer or the control plane would have been denied by it.
+pub const SAFETY_WINDOW: Duration = Duration::from_hours(24);
+
+/// Objects that an `ignore` entry proposed by `landfast report` names; of more it names none, and holds for all.
+pub const NAMES_PROPOSED_MAX: usize = 10;
+
+/// Characters of a column in a report for people; JSON has all of it.
+pub const COLUMN_CHARS_MAX: usize = 60;
+
 /// Records taken from the queue at once.
 pub const RECORD_BATCH: usize = 256;
 

@@ -26,9 +26,9 @@ use crate::app::progress::Followed;
 use crate::audit::Clock;
 use crate::audit::board::Board;
 use crate::audit::event::EventSink;
-use crate::audit::journal::Journal;
+use crate::audit::journal::{self, Journal};
 use crate::audit::metrics::{Metrics, Tampered};
-use crate::audit::sinks::Audit;
+use crate::audit::sinks::{Audit, Recorder};
 use crate::cluster::client;
 use crate::cluster::form::Forms;
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
@@ -161,17 +161,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     });
     spawn(&mut tasks, "follow", follower.run(ends.all()));
 
-    let (journal, records) = Journal::open(store.root())?;
-    let board = Arc::new(Board::new(records));
     let sink = client.clone().map(|client| Arc::new(Writer::new(client)) as Arc<dyn EventSink>);
-    let audit = Audit::new(Some(journal), sink, Arc::clone(&board), Arc::clone(&metrics), Arc::clone(&clock));
-    spawn(&mut tasks, "sinks", audit.sinks.run(ends.all()));
-    if let Some(events) = audit.events {
-        spawn(&mut tasks, "events", events.run(ends.all()));
-    }
-
+    let (recorder, board) = records(&mut tasks, &ends, &store, sink, (&metrics, &clock))?;
     let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
-    let admission = Admission::new(follow.basis(), world, audit.recorder, Arc::clone(&metrics), Arc::clone(&clock));
+    let admission = Admission::new(follow.basis(), world, recorder, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
     let config = tls::server_config(Arc::clone(&shown.certificates)).context("cannot set up TLS")?;
     let router = admission::router(Arc::new(admission));
@@ -199,6 +192,24 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ends.all.send_replace(true);
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+/// Who learns of verdicts, and what is known of those before the start.
+fn records(
+    tasks: &mut Tasks,
+    ends: &Ends,
+    store: &Store,
+    sink: Option<Arc<dyn EventSink>>,
+    (metrics, clock): (&Arc<Metrics>, &Clock),
+) -> anyhow::Result<(Recorder, Arc<Board>)> {
+    let (journal, records) = Journal::open(store.root())?;
+    let board = Arc::new(Board::new(records, journal::refusals(store.root())?));
+    let audit = Audit::new(Some(journal), sink, Arc::clone(&board), Arc::clone(metrics), Arc::clone(clock));
+    spawn(tasks, "sinks", audit.sinks.run(ends.all()));
+    if let Some(events) = audit.events {
+        spawn(tasks, "events", events.run(ends.all()));
+    }
+    Ok((audit.recorder, board))
 }
 
 /// Who answers what `decide` asks.

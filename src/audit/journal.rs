@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::fold::Repeats;
 use crate::audit::record::Record;
+use crate::audit::safety::Refusals;
 use crate::limits;
 
 /// The current file; the `v1` is its format.
@@ -27,6 +28,38 @@ pub enum Line {
     Record(Box<Record>),
     /// How often one above was repeated.
     Repeats(Repeats),
+}
+
+/// The files of the journal in a folder, the older one first, whether or not they are there.
+pub fn files(folder: &Path) -> [PathBuf; 2] {
+    [folder.join(OLDER), folder.join(CURRENT)]
+}
+
+/// Reads a journal line by line, the oldest first; what is no line of it (torn, or of a later version) is passed over.
+pub fn visit(journal: impl BufRead, mut each: impl FnMut(Line)) -> io::Result<()> {
+    for line in journal.split(b'\n') {
+        if let Ok(line) = serde_json::from_slice(&line?) {
+            each(line);
+        }
+    }
+    Ok(())
+}
+
+/// What the journal in a folder tells of the safety of policies.
+pub fn refusals(folder: &Path) -> Result<Refusals, JournalError> {
+    let mut refusals = Refusals::default();
+    for path in files(folder) {
+        let read = match File::open(&path) {
+            Ok(file) => visit(BufReader::new(file), |line| match line {
+                Line::Record(record) => refusals.take(&record),
+                Line::Repeats(_) => {}
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        };
+        read.map_err(|source| JournalError::Open { path, source })?;
+    }
+    Ok(refusals)
 }
 
 /// The journal, open for appending.

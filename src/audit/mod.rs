@@ -16,6 +16,9 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod record;
+pub mod report;
+pub mod safety;
+pub mod settle;
 pub mod sinks;
 pub mod throttle;
 

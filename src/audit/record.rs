@@ -56,9 +56,12 @@ pub struct Record {
     /// Where Git declares the object, of a verdict on all of it: a delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<OriginJson>,
-    /// The fields that matter.
+    /// The fields that matter; those that the ruling rests on come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldJson>,
+    /// How many of them those are; none where the ruling rests on the whole object.
+    #[serde(default)]
+    pub charged: usize,
     /// The message as the writer saw it, or would have seen it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -137,6 +140,7 @@ impl Record {
             reason: verdict.reason.to_owned(),
             origin: verdict.origin.as_ref().map(OriginJson::of),
             fields: verdict.fields.iter().map(field).collect(),
+            charged: verdict.charged,
             message: verdict.message.clone(),
         }
     }
@@ -214,6 +218,7 @@ pub(crate) mod tests {
                 written: Some(written.to_owned()),
                 origin: None,
             }],
+            charged: 1,
             message: "differs from Git".to_owned(),
             warnings: Vec::new(),
             patch: Patch::default(),

@@ -8,7 +8,9 @@ pub mod crd;
 pub mod diff;
 mod log;
 mod offline;
+pub mod report;
 pub mod serve;
+mod table;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ enum Command {
     Diff(diff::Args),
     /// Print the CustomResourceDefinitions of Landfast's kinds.
     Crd(crd::Args),
+    /// What was denied, or would have been, and what would settle it? Sum up the records of a span of time.
+    Report(report::Args),
     /// Measure: decisions, HTTPS.
     Bench(bench::Args),
 }
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(&args),
         Command::Crd(args) => crd::run(&args),
+        Command::Report(args) => report::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };

@@ -39,6 +39,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         revision: source.and_then(|source| source.revision.clone()),
         owners: Vec::new(),
         origin: None,
+        charged: ruled.counted.min(fields.len()),
         fields,
         message: String::new(),
         warnings: Vec::new(),

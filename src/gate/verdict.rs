@@ -180,8 +180,10 @@ pub struct Verdict {
     pub owners: Vec<String>,
     /// Where Git declares the object, of a verdict on all of it: a delete, an owner that would have it deleted.
     pub origin: Option<Origin>,
-    /// The fields that matter.
+    /// The fields that matter; those that the ruling rests on come first.
     pub fields: Vec<Field>,
+    /// How many of them those are.
+    pub charged: usize,
     /// The whole message for a refusal, as kubectl shows it; empty where there is nothing to say.
     pub message: String,
     /// Warnings for the writer, each at most 120 characters, without control characters.

@@ -16,6 +16,7 @@ use crate::audit::Clock;
 use crate::audit::board::Board;
 use crate::audit::metrics::{IgnoredBy, Metrics, OfCluster, OfSource, Source as SourceLabels};
 use crate::audit::record::Record;
+use crate::audit::safety::Condition;
 use crate::gate::basis::Basis;
 use crate::gate::ignore::Ignore;
 use crate::gate::policy::{FailurePolicy, Mode, Rule};
@@ -123,6 +124,8 @@ struct PolicyStatus {
     delete: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignore: Vec<IgnoreStatus>,
+    /// As the object in the cluster has them.
+    conditions: Vec<Condition>,
 }
 
 /// One `ignore` rule.
@@ -167,7 +170,7 @@ impl Status {
             policy_generation: basis.policy.generation,
             webhooks: self.progress.webhooks(),
             sources: self.progress.sources(),
-            policies: policies(&basis, &self.metrics, (self.clock)()),
+            policies: policies(&basis, &self.metrics, &self.board, (self.clock)()),
             records: self.board.latest(),
         }
     }
@@ -199,7 +202,7 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn policies(basis: &Basis, metrics: &Metrics, now: Timestamp) -> Vec<PolicyStatus> {
+fn policies(basis: &Basis, metrics: &Metrics, board: &Board, now: Timestamp) -> Vec<PolicyStatus> {
     let used = |policy: &Rule, rule: &Ignore| {
         let labels = IgnoredBy { policy: policy.name.clone(), rule: rule.name.clone() };
         metrics.ignored.get_or_create(&labels).get()
@@ -225,6 +228,7 @@ fn policies(basis: &Basis, metrics: &Metrics, now: Timestamp) -> Vec<PolicyStatu
         drift: rule.drift.name(),
         delete: rule.delete.name(),
         ignore: rule.ignore.iter().map(|ignored| ignore(rule, ignored)).collect(),
+        conditions: vec![board.safety(&rule.name, now)],
     });
     rules.collect()
 }

@@ -30,6 +30,7 @@ mod mistyped;
 mod modes;
 mod outage;
 mod records;
+mod report;
 mod reverts;
 mod reviews;
 mod schemas;
