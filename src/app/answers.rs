@@ -1,17 +1,24 @@
 //! Who answers what `decide` asks? Git through `follow`, namespaces and server forms through the API server; the rest is
 //! silence so far.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::warn;
 
+use crate::audit::Clock;
+use crate::cluster::access::Rights;
 use crate::cluster::form::Forms;
 use crate::cluster::namespace::Namespaces;
+use crate::cluster::records::{RecordError, Records};
 use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
-use crate::gate::facts::{FormOf, Question};
+use crate::gate::facts::{Access, FormOf, Question};
+use crate::gate::grant::Grant;
+use crate::gate::write::User;
 use crate::limits;
 use crate::serve::answers::{Answer, Answers};
 
@@ -19,12 +26,20 @@ use crate::serve::answers::{Answer, Answers};
 pub(super) struct World {
     follow: Follow,
     namespaces: Option<Namespaces>,
+    rights: Option<Rights>,
+    records: Option<Records>,
     forms: Option<Forms>,
 }
 
 impl World {
-    pub(super) fn new(follow: Follow, client: Option<kube::Client>, forms: Option<Forms>) -> Self {
-        Self { follow, namespaces: client.map(Namespaces::new), forms }
+    pub(super) fn new(follow: Follow, client: Option<kube::Client>, forms: Option<Forms>, clock: Clock) -> Self {
+        Self {
+            follow,
+            namespaces: client.clone().map(Namespaces::new),
+            rights: client.clone().map(Rights::new),
+            records: client.map(|client| Records::new(client, clock)),
+            forms,
+        }
     }
 
     async fn answer(&self, question: &Question) -> Answer {
@@ -43,17 +58,66 @@ impl World {
             }
             Question::Namespace(name) => match &self.namespaces {
                 None => Answer::Silence,
-                Some(namespaces) => match namespaces.is_terminating(name).await {
-                    Ok(true) => Answer::Terminating,
-                    Ok(false) => Answer::Stays,
+                Some(namespaces) => match namespaces.ask(name).await {
+                    Ok(known) => Answer::Namespace(known),
                     Err(error) => {
-                        tracing::warn!(namespace = %name, error = &error as &dyn std::error::Error, "Namespace not known");
+                        warn!(namespace = %name, error = &error as &dyn Error, "Namespace not known");
                         Answer::Silence
                     }
                 },
             },
             Question::Form(of) => self.form(of).await.map_or(Answer::Silence, Answer::Formed),
-            Question::Access { .. } | Question::Owner(_) => Answer::Silence,
+            Question::Access { user, policy } => self.access(user, policy).await,
+            Question::Open(opening) => self.record("open", |records| records.open(opening).boxed()).await,
+            Question::Record(name) => self.record("find", |records| records.find(name).boxed()).await,
+            Question::End { record, by } => match &self.records {
+                None => Answer::Silence,
+                Some(records) => match records.end(record, by).await {
+                    Ok(()) => Answer::Ended,
+                    Err(error) => {
+                        warn!(%record, error = &error as &dyn Error, hint = error.hint(), "A break-glass could not be ended");
+                        Answer::Silence
+                    }
+                },
+            },
+            Question::Owner(_) => Answer::Silence,
+        }
+    }
+
+    async fn access(&self, user: &User, policy: &str) -> Answer {
+        let Some(rights) = &self.rights else { return Answer::Silence };
+        match rights.may_break(user, policy).await {
+            Ok(true) => Answer::Access(Access::Granted),
+            Ok(false) => Answer::Access(Access::Refused),
+            Err(error) => {
+                warn!(
+                    user = user.name,
+                    error = &error as &dyn Error,
+                    hint = error.hint(),
+                    "Right to break the glass not known"
+                );
+                Answer::Silence
+            }
+        }
+    }
+
+    async fn record<'a>(
+        &'a self,
+        what: &'static str,
+        call: impl FnOnce(&'a Records) -> BoxFuture<'a, Result<Option<Arc<Grant>>, RecordError>>,
+    ) -> Answer {
+        let Some(records) = &self.records else { return Answer::Silence };
+        match call(records).await {
+            Ok(grant) => Answer::Record(grant),
+            Err(error) => {
+                warn!(
+                    what,
+                    error = &error as &dyn Error,
+                    hint = error.hint(),
+                    "The record of a break-glass is not known"
+                );
+                Answer::Silence
+            }
         }
     }
 

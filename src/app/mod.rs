@@ -225,7 +225,7 @@ fn world(
         spawn(tasks, "forms", errands.run(ends.all()));
         forms
     });
-    Arc::new(World::new(follow.clone(), client.cloned(), forms))
+    Arc::new(World::new(follow.clone(), client.cloned(), forms, Arc::clone(clock)))
 }
 
 fn load(config: &[PathBuf], now: Timestamp) -> anyhow::Result<Arc<config::Settings>> {

@@ -16,6 +16,7 @@ use crate::audit::Clock;
 use crate::audit::metrics::Metrics;
 use crate::audit::record::{Object, Record};
 use crate::audit::throttle::Throttle;
+use crate::gate::glass::Act;
 use crate::gate::verdict::Ruling;
 use crate::limits;
 
@@ -32,11 +33,24 @@ pub enum Reason {
     DriftWarned,
     /// As above, but in mode Observe: nothing was done.
     DriftObserved,
+    /// A write opened a break-glass.
+    BreakGlassOpened,
+    /// A write was let in by one.
+    BreakGlassUsed,
+    /// One has ended.
+    BreakGlassEnded,
 }
 
 impl Reason {
     /// The reason for a record's Event; none for a plain Allow.
     pub fn of(record: &Record) -> Option<Self> {
+        if let Some(glass) = &record.glass {
+            return Some(match glass.act {
+                Act::Opened => Self::BreakGlassOpened,
+                Act::Used => Self::BreakGlassUsed,
+                Act::Ended => Self::BreakGlassEnded,
+            });
+        }
         match (record.enforced, record.ruling) {
             (_, Ruling::Allow) => None,
             (false, _) => Some(Self::DriftObserved),
@@ -55,13 +69,17 @@ impl Reason {
             Self::DriftAnnotated => "DriftAnnotated",
             Self::DriftWarned => "DriftWarned",
             Self::DriftObserved => "DriftObserved",
+            Self::BreakGlassOpened => "BreakGlassOpened",
+            Self::BreakGlassUsed => "BreakGlassUsed",
+            Self::BreakGlassEnded => "BreakGlassEnded",
         }
     }
 
     /// `Warning` where something was done to a write, else `Normal`.
     pub fn severity(self) -> &'static str {
         match self {
-            Self::DriftObserved => "Normal",
+            Self::DriftObserved | Self::BreakGlassEnded => "Normal",
+            Self::BreakGlassOpened | Self::BreakGlassUsed => "Warning",
             Self::DriftDenied | Self::DriftReverted | Self::DriftAnnotated | Self::DriftWarned => "Warning",
         }
     }

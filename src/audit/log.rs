@@ -25,6 +25,7 @@ pub fn write(record: &Record) {
         source = record.source.as_deref(),
         revision = record.revision.as_deref(),
         owners = record.owners.join(" "),
+        breakGlass.json = record.glass.as_ref().map(|glass| serde_json::to_string(glass).unwrap_or_default()),
         reason = record.reason,
         origin.json = origin.map(|origin| serde_json::to_string(origin).unwrap_or_default()),
         fields.json = serde_json::to_string(&record.fields).unwrap_or_default(),

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::gate::glass::Glass;
 use crate::gate::json::{FieldJson, OriginJson};
 use crate::gate::message::is_secret;
 use crate::gate::verdict::{Ruling, Verdict, WriterRole};
@@ -51,6 +52,9 @@ pub struct Record {
     /// Owners of the file, by CODEOWNERS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owners: Vec<String>,
+    /// What the write had to do with a break-glass.
+    #[serde(default, rename = "breakGlass", skip_serializing_if = "Option::is_none")]
+    pub glass: Option<Glass>,
     /// Why, in a few words.
     pub reason: String,
     /// Where Git declares the object, of a verdict on all of it: a delete.
@@ -137,6 +141,7 @@ impl Record {
             source: verdict.source.as_ref().map(ToString::to_string),
             revision: verdict.revision.as_ref().map(ToString::to_string),
             owners: verdict.owners.clone(),
+            glass: verdict.glass.clone(),
             reason: verdict.reason.to_owned(),
             origin: verdict.origin.as_ref().map(OriginJson::of),
             fields: verdict.fields.iter().map(field).collect(),
@@ -158,6 +163,10 @@ fn identity(verdict: &Verdict, now: Timestamp) -> String {
     digest.add(&verdict.subresource);
     digest.add(verdict.ruling.name());
     digest.add(if verdict.enforced { "enforced" } else { "observed" });
+    if let Some(glass) = &verdict.glass {
+        digest.add(glass.act.name());
+        digest.add(&glass.record);
+    }
     let mut fields: Vec<_> = verdict.fields.iter().map(|field| (field.path.to_string(), field)).collect();
     fields.sort_by(|a, b| a.0.cmp(&b.0));
     for (path, field) in fields {
@@ -222,6 +231,8 @@ pub(crate) mod tests {
             message: "differs from Git".to_owned(),
             warnings: Vec::new(),
             patch: Patch::default(),
+            kept: Vec::new(),
+            glass: None,
             reason: "drifts from Git",
         }
     }

@@ -80,6 +80,9 @@ impl Recorder {
     pub fn verdict(&self, verdict: &Verdict, seen: impl FnOnce() -> Seen, effect: Effect, now: Timestamp) {
         self.metrics.decided(verdict);
         match (verdict.ruling, effect) {
+            (Ruling::Allow, Effect::Stored) if verdict.glass.is_some() => {
+                self.record(Record::of(verdict, &seen(), now))
+            }
             (Ruling::Allow, _) | (_, Effect::DryRun) => {}
             (Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny, Effect::Stored) => {
                 self.record(Record::of(verdict, &seen(), now));

@@ -112,6 +112,9 @@ impl Coverage {
         }
         if info.namespaced {
             let home = ObjectKey::new("", "Namespace", "", key.namespace());
+            if cells.of(source, &home).breaks {
+                self.slot(ResourceKey::namespaces()).changed.insert(key.namespace().to_owned());
+            }
             if cells.of(source, &home).blocks {
                 self.slot(ResourceKey::namespaces()).guarded.insert(key.namespace().to_owned());
             }
@@ -184,6 +187,8 @@ struct Powers {
     blocks: bool,
     /// Whether it may change them on their way in.
     changes: bool,
+    /// Whether it lets the glass be broken.
+    breaks: bool,
 }
 
 impl Cells<'_> {
@@ -196,7 +201,8 @@ impl Cells<'_> {
             return *known;
         }
         let rule = self.policy.governing(key, Some(source));
-        let powers = rule.map(|rule| Powers { blocks: blocks(rule), changes: changes(rule) }).unwrap_or_default();
+        let powers = |rule| Powers { blocks: blocks(rule), changes: changes(rule), breaks: rule.bounds().is_some() };
+        let powers = rule.map(powers).unwrap_or_default();
         self.known.insert(cell, powers);
         powers
     }
@@ -214,7 +220,9 @@ fn blocks(rule: &Rule) -> bool {
 /// What is only observed is never changed.
 fn changes(rule: &Rule) -> bool {
     rule.mode == Mode::Enforce
-        && (matches!(rule.drift, Ruling::Annotate | Ruling::Revert) || rule.undeclared_fields == Ruling::Annotate)
+        && (matches!(rule.drift, Ruling::Annotate | Ruling::Revert)
+            || rule.undeclared_fields == Ruling::Annotate
+            || rule.break_glass.is_some())
 }
 
 impl ResourceKey {

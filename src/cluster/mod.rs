@@ -5,6 +5,7 @@
 //! Keeps: [`keeper`] our webhook configuration, as [`webhook`] renders it. Every write goes through [`writer`] and nowhere else.
 //! Decides nothing about a write of others, and spawns nothing.
 
+pub mod access;
 pub mod call;
 pub mod client;
 pub mod condition;
@@ -12,10 +13,12 @@ mod coverage;
 mod documents;
 pub mod form;
 pub mod keeper;
+pub mod lease;
 pub mod namespace;
 mod naming;
 pub mod openapi;
 mod reading;
+pub mod records;
 pub mod standing;
 mod surroundings;
 pub mod webhook;

@@ -1,19 +1,22 @@
-//! Is a namespace going away? Answered from its metadata, remembered for a moment.
+//! Is a namespace going away, and what do its annotations ask for? Answered from its metadata, remembered for a moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
 use crate::cluster::call::{CallError, within_time};
+use crate::gate::ask::Ask;
+use crate::gate::facts;
 use crate::limits;
 
 /// Answers about namespaces.
 pub struct Namespaces {
     client: Client,
-    known: Mutex<HashMap<String, (Instant, bool)>>,
+    known: Mutex<HashMap<String, (Instant, facts::Namespace)>>,
 }
 
 impl Namespaces {
@@ -22,30 +25,34 @@ impl Namespaces {
         Self { client, known: Mutex::default() }
     }
 
-    /// Whether a namespace is being deleted; one that is not there is not. An answer holds for
-    /// [`limits::NAMESPACE_FACT_AGE_MAX`].
-    pub async fn is_terminating(&self, name: &str) -> Result<bool, CallError> {
+    /// What a namespace is; of one that is not there, nothing is known. An answer holds for [`limits::NAMESPACE_FACT_AGE_MAX`].
+    pub async fn ask(&self, name: &str) -> Result<facts::Namespace, CallError> {
         if let Some(known) = self.remembered(name) {
             return Ok(known);
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let found = within_time(namespaces.get_metadata_opt(name)).await?;
-        let terminating = found.is_some_and(|found| found.metadata.deletion_timestamp.is_some());
-        self.remember(name, terminating);
-        Ok(terminating)
+        let known = found.map(|found| fact(&found.metadata)).unwrap_or_default();
+        self.remember(name, known.clone());
+        Ok(known)
     }
 
-    fn remembered(&self, name: &str) -> Option<bool> {
+    fn remembered(&self, name: &str) -> Option<facts::Namespace> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, terminating) = known.get(name)?;
-        (at.elapsed() <= limits::NAMESPACE_FACT_AGE_MAX).then_some(*terminating)
+        let (at, fact) = known.get(name)?;
+        (at.elapsed() <= limits::NAMESPACE_FACT_AGE_MAX).then(|| fact.clone())
     }
 
-    fn remember(&self, name: &str, terminating: bool) {
+    fn remember(&self, name: &str, fact: facts::Namespace) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= limits::NAMESPACE_FACTS_MAX {
             known.clear();
         }
-        known.insert(name.to_owned(), (Instant::now(), terminating));
+        known.insert(name.to_owned(), (Instant::now(), fact));
     }
+}
+
+fn fact(metadata: &ObjectMeta) -> facts::Namespace {
+    let ask = metadata.annotations.as_ref().and_then(|annotations| Ask::among(|name| annotations.get(name).cloned()));
+    facts::Namespace { terminating: metadata.deletion_timestamp.is_some(), uid: metadata.uid.clone(), ask }
 }

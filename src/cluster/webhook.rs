@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::condition::{Condition, NAME, RESOURCE, list, never, within};
 use crate::cluster::coverage::{Coverage, Covered, ResourceKey};
+use crate::config::crd::{GROUP, VERSION};
 use crate::gate::basis::Basis;
 use crate::gate::entry::Entry;
 use crate::gate::policy::FailurePolicy;
@@ -21,6 +22,9 @@ pub const CONFIGURATION: &str = "landfast";
 
 /// Field manager under which landfast writes.
 pub const FIELD_MANAGER: &str = "landfast";
+
+/// The resource of BreakGlass.
+const BREAK_GLASSES: &str = "breakglasses";
 
 /// What the validating entries are asked about.
 const ALL: [&str; 3] = ["CREATE", "UPDATE", "DELETE"];
@@ -70,7 +74,7 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
     let mut conditions = never(basis.policy.landfast.as_deref(), &reach.namespace);
     let patterns = basis.sources.values().flat_map(|source| &source.scope.patterns).map(String::as_str);
     conditions.extend(within(&patterns.collect::<BTreeSet<_>>()));
-    let mutating = reverting(&coverage, &conditions, reach);
+    let mutating = reverting(basis, &coverage, &conditions, reach);
     let every: Vec<_> = coverage.resources.iter().collect();
     let mut webhooks = Vec::new();
     let mut rest = conditions.clone();
@@ -85,15 +89,28 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
 }
 
 /// The mutating configuration, where some policy may change a write.
-fn reverting(coverage: &Coverage, common: &[Condition], reach: &Reach) -> Option<Value> {
+fn reverting(basis: &Basis, coverage: &Coverage, common: &[Condition], reach: &Reach) -> Option<Value> {
     let changed = Clauses::of(coverage, |covered| &covered.changed, Overflow::Widened);
-    let expression = changed.expression;
+    let mut expression = changed.expression;
+    let mut rules = rules(&changed.resources, &["CREATE", "UPDATE"]);
+    if basis.policy.rules.iter().any(|rule| rule.bounds().is_some()) {
+        // Who makes a BreakGlass is stamped into it.
+        let stamped = format!("{RESOURCE} == '{GROUP}/{BREAK_GLASSES}'");
+        expression = if expression.is_empty() { stamped } else { format!("{expression} || {stamped}") };
+        rules.push(json!({
+            "apiGroups": [GROUP],
+            "apiVersions": [VERSION],
+            "resources": [BREAK_GLASSES],
+            "operations": ["CREATE"],
+            "scope": "Cluster",
+        }));
+    }
     if expression.is_empty() {
         return None;
     }
     let mut conditions = common.to_vec();
     conditions.push(Condition { name: "may-change", expression });
-    let webhook = entry(Entry::Revert, &rules(&changed.resources, &["CREATE", "UPDATE"]), &conditions, reach);
+    let webhook = entry(Entry::Revert, &rules, &conditions, reach);
     Some(configuration("MutatingWebhookConfiguration", &[webhook], reach))
 }
 
@@ -307,6 +324,7 @@ mod tests {
             index: Arc::new(index),
             schemas: Schemas::builtin(),
             policy: Arc::new(Policy { generation: 1, rules, landfast: Some("system:serviceaccount:lf:lf".into()) }),
+            grants: Arc::default(),
         }
     }
 

@@ -7,7 +7,9 @@ use std::fmt;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::core::Request;
@@ -30,6 +32,9 @@ impl Configuration for ValidatingWebhookConfiguration {}
 pub struct Writer {
     client: Client,
 }
+
+/// Where BreakGlass objects are.
+pub const BREAK_GLASSES: &str = "/apis/landfast.dev/v1alpha1/breakglasses";
 
 /// Field manager of rehearsals: it owns nothing, anywhere.
 const REHEARSING: &str = "landfast-form";
@@ -85,6 +90,33 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes a BreakGlass; 409 where there is one of its name.
+    pub async fn create_break_glass(&self, record: &Value) -> Result<Value, CallError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let request = Request::new(BREAK_GLASSES).create(&parameters, record.to_string().into_bytes());
+        within_time(self.client.request(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+
+    /// Notes in the status of a BreakGlass that it has ended; one that is gone has.
+    pub async fn end_break_glass(
+        &self,
+        name: &str,
+        reason: &str,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<(), CallError> {
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let ended = json!({ "type": "Ended", "status": "True", "reason": reason, "message": message, "lastTransitionTime": now });
+        let status = json!({ "status": { "state": "Ended", "ended": now, "conditions": [ended] } });
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(BREAK_GLASSES).patch_subresource("status", name, &parameters, &Patch::Merge(status));
+        match within_time(self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?)).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status() == Some(404) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Takes our webhook configuration of this kind away, if it is there.
     pub async fn delete_webhooks<K: Configuration>(&self) -> Result<(), CallError> {
         let configurations: Api<K> = Api::all(self.client.clone());
@@ -93,6 +125,19 @@ impl Writer {
             Err(error) if error.status() == Some(404) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes a Lease; 409 where another replica was faster.
+    pub async fn create_lease(&self, namespace: &str, lease: &Lease) -> Result<Lease, CallError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        within_time(Api::namespaced(self.client.clone(), namespace).create(&parameters, lease)).await
+    }
+
+    /// Writes a Lease over the version that was read; 409 where another replica was faster.
+    pub async fn replace_lease(&self, namespace: &str, lease: &Lease) -> Result<Lease, CallError> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let name = lease.metadata.name.as_deref().unwrap_or_default();
+        within_time(Api::namespaced(self.client.clone(), namespace).replace(name, &parameters, lease)).await
     }
 
     /// Asks what would become of a write to the resource at this path (`/apis/apps/v1/namespaces/shop/deployments`): a dry-run.

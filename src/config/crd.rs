@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use globset::GlobSet;
 use jiff::Timestamp;
+use regex::Regex;
 
 use crate::config::Reference;
+use crate::drift::declared::ObjectKey;
 use crate::drift::path::Pattern;
 use crate::gate::policy::{FailurePolicy, KindName, Mode, Subject, Writer};
 use crate::gate::verdict::Ruling;
@@ -210,12 +212,12 @@ pub struct Ignore {
 }
 
 /// The bounds of a grant.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct BreakGlassBounds {
     /// Longest grant.
     pub max_duration: Option<Duration>,
     /// What a reason must look like.
-    pub reason_pattern: Option<String>,
+    pub reason_pattern: Option<Regex>,
 }
 
 /// How live is brought back to what is declared.
@@ -271,9 +273,20 @@ pub struct BreakGlass {
     /// How long.
     pub duration: Duration,
     /// For what.
-    pub matches: GrantMatch,
-    /// For whom; empty: whoever created it.
+    pub about: About,
+    /// For whom; empty: whoever created it, or for one object whoever has the right.
     pub subjects: Vec<Subject>,
+    /// Who created it, as stamped where it was created.
+    pub created_by: Option<String>,
+}
+
+/// What a BreakGlass is about.
+#[derive(Debug, Clone)]
+pub enum About {
+    /// All that matches.
+    Match(GrantMatch),
+    /// One object, by its uid: what an annotation on it opened.
+    Object(ObjectKey, String),
 }
 
 /// What a grant covers.

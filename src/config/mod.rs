@@ -8,6 +8,7 @@ mod decode;
 pub mod definition;
 mod load;
 mod reader;
+pub mod record;
 mod resolve;
 mod unbuilt;
 mod values;

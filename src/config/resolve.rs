@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
-use crate::config::crd::{self, DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec};
+use crate::config::crd::{
+    self, BreakGlassBounds, DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec,
+};
 use crate::config::{Settings, SourceSettings, TreeReading, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::ignore::Ignore;
-use crate::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
+use crate::gate::policy::{Bounds, FailurePolicy, Match, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
-use crate::limits::{INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
+use crate::limits::{BREAK_GLASS_LONGEST_DEFAULT, INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
 
 /// Resolves all objects; the faults are all there are between them.
 pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
@@ -113,6 +115,10 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         rollback: usize::try_from(spec.rollback).unwrap_or_default(),
         writers: spec.writers.clone(),
         ignore: spec.ignore.iter().map(exception).collect(),
+        break_glass: spec.break_glass.clone().map(|BreakGlassBounds { max_duration, reason_pattern }| Bounds {
+            longest: max_duration.unwrap_or(BREAK_GLASS_LONGEST_DEFAULT),
+            reason: reason_pattern,
+        }),
     }
 }
 

@@ -1,59 +1,27 @@
-//! What do the strings of a configuration mean? Durations, globs, kinds, names, URLs.
+//! What do the strings of a configuration mean? Globs, kinds, names, URLs; durations as `gate` reads them.
 //!
 //! Each function reads one form and says in words what is wrong with it. No message holds a password.
 
-use std::time::Duration;
-
 use globset::{Glob, GlobSetBuilder};
 use jiff::Timestamp;
+use regex::Regex;
 
 use crate::config::crd::{Globs, HoldAbove, Transport, Url};
 use crate::gate::policy::KindName;
 use crate::limits::CONFIG_REF_MAX;
 
-/// Longest duration that is understood; beyond it sums of times would overflow.
-const DURATION_MAX: Duration = Duration::from_hours(10 * 366 * 24);
-
-/// Longest text of a duration, in characters.
-const DURATION_CHARS_MAX: usize = 64;
+pub use crate::gate::duration::duration;
 
 /// Longest glob of names, in characters: names are no longer.
 const GLOB_CHARS_MAX: usize = 253;
 
-/// A duration as Go's `time.ParseDuration` reads it, but not negative: `1h30m`, `10s`, `1.5h`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let fault = || format!("`{}` is no duration such as 30s, 10m or 1h30m", text.escape_debug());
-    if text.chars().count() > DURATION_CHARS_MAX {
-        return Err(fault());
-    }
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut seconds = 0.0_f64;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(fault)?;
-        let (number, behind) = rest.split_at(end);
-        let number: f64 = number.parse().map_err(|_| fault())?;
-        let end = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(end);
-        let unit = match unit {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            _ => return Err(fault()),
-        };
-        seconds += number * unit;
-        rest = behind;
-    }
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if text.is_empty() || duration > DURATION_MAX => Err(fault()),
-        Ok(duration) => Ok(duration),
-        Err(_) => Err(fault()),
-    }
+/// A regular expression, as Rust's `regex` reads it: RE2 without surprises, no backtracking.
+pub(super) fn pattern(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| {
+        let error = error.to_string();
+        let what = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("`{}` is no regular expression: {what}", text.escape_debug())
+    })
 }
 
 /// Globs of names: small letters, digits, `-`, `.`, and the wildcards `*` and `?`, so that the API server's conditions and ours

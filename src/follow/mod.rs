@@ -34,6 +34,7 @@ use crate::drift::schema::Schemas;
 use crate::follow::blames::Blames;
 use crate::gate::basis::{Basis, CommitId, CommitInfo, Fault, SourceId};
 use crate::gate::facts::Line;
+use crate::gate::grant::Grants;
 use crate::git::fetch::Fetcher;
 use crate::limits;
 use crate::store::Store;
@@ -72,6 +73,8 @@ enum Event {
     Refresh(SourceId, oneshot::Sender<Refreshed>),
     /// The operator asks for something else.
     Settings(Arc<Settings>),
+    /// Other break-glass is open than before.
+    Grants(Arc<Grants>),
     /// The cluster's kinds have changed. Answered once they are published.
     Schemas(Schemas, oneshot::Sender<()>),
 }
@@ -183,6 +186,12 @@ impl Follow {
     pub async fn set_settings(&self, settings: Arc<Settings>) {
         // A follower that has ended follows nothing more.
         let _ = self.events.send(Event::Settings(settings)).await;
+    }
+
+    /// Lets in by this break-glass, and no other, from now on.
+    pub async fn set_grants(&self, grants: Arc<Grants>) {
+        // A follower that has ended follows nothing more.
+        let _ = self.events.send(Event::Grants(grants)).await;
     }
 
     /// Knows other kinds from now on. Returns once they are published, and with them which sources are to be read again.

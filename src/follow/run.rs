@@ -26,6 +26,7 @@ use crate::follow::kinds::{Kinds, fingerprint, with_crds};
 use crate::follow::read::Extent;
 use crate::follow::{Event, Options, Refreshed, Start, Statuses};
 use crate::gate::basis::{Basis, Fault, Index, Overlap, SourceId};
+use crate::gate::grant::Grants;
 use crate::gate::policy::Policy;
 use crate::git::fetch::Fetcher;
 use crate::git::mirror;
@@ -39,6 +40,7 @@ pub struct Follower {
     settings: Arc<Settings>,
     /// Of `settings`, with its generation.
     policy: Arc<Policy>,
+    grants: Arc<Grants>,
     base: Schemas,
     /// `base` with the CRDs in force, and those.
     schemas: Schemas,
@@ -73,6 +75,7 @@ impl Follower {
             index: Arc::default(),
             schemas: schemas.clone(),
             policy: Arc::clone(&settings.policy),
+            grants: Arc::default(),
         };
         let (basis, basis_seen) = watch::channel(Arc::new(empty));
         let (status, status_seen) = watch::channel(Arc::default());
@@ -82,6 +85,7 @@ impl Follower {
             status,
             settings: Arc::default(),
             policy: Arc::default(),
+            grants: Arc::default(),
             base: schemas.clone(),
             schemas,
             crds: Vec::new(),
@@ -153,6 +157,13 @@ impl Follower {
             Event::Settings(settings) => {
                 self.adopt(&settings, Instant::now());
                 self.publish().await;
+            }
+            Event::Grants(grants) => {
+                self.grants = grants;
+                // Nothing that Git says is read again for it.
+                self.basis.send_modify(|basis| {
+                    *basis = Arc::new(Basis { grants: Arc::clone(&self.grants), ..Basis::clone(basis) });
+                });
             }
             Event::Schemas(base, reply) => {
                 self.base = base;
@@ -323,8 +334,8 @@ impl Follower {
             source.faults = Arc::new(source.all_faults(faults.remove(id).unwrap_or_default(), &self.crd_faults));
             sources.insert(id.clone(), Arc::new(source.published()));
         }
-        let (schemas, policy) = (self.schemas.clone(), Arc::clone(&self.policy));
-        self.basis.send_replace(Arc::new(Basis { sources, index: Arc::new(index), schemas, policy }));
+        let (schemas, policy, grants) = (self.schemas.clone(), Arc::clone(&self.policy), Arc::clone(&self.grants));
+        self.basis.send_replace(Arc::new(Basis { sources, index: Arc::new(index), schemas, policy, grants }));
         self.publish_status();
     }
 

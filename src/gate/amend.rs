@@ -3,6 +3,7 @@
 //! Only what a policy enforces changes a write. Applied twice, it changes nothing the second time.
 
 use crate::drift::declared::Declared;
+use crate::drift::path::FieldPath;
 use crate::gate::aim::Reach;
 use crate::gate::case::Case;
 use crate::gate::mark;
@@ -18,7 +19,7 @@ pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, m
     let rewrite = match ruled.ruling {
         Ruling::Deny => return ruled,
         // A plain write of an object without a mark: nearly all.
-        Ruling::Allow | Ruling::Warn if !is_marked(sides) => return ruled,
+        Ruling::Allow | Ruling::Warn if !is_marked(sides) && ruled.incident.kept.is_empty() => return ruled,
         Ruling::Allow | Ruling::Warn | Ruling::Annotate => Rewrite::of(case.write.change),
         Ruling::Revert => reverted(case, declared, &ruled.changes),
     };
@@ -32,6 +33,7 @@ pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, m
     if !enforced || case.writer.role == WriterRole::Landfast {
         return ruled;
     }
+    keep(&mut rewrite, &ruled.incident.kept);
     match case.aim.reach {
         Reach::Whole | Reach::Metadata => {
             let (charged, rest) = ruled.changes.split_at(ruled.counted.min(ruled.changes.len()));
@@ -41,6 +43,24 @@ pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, m
     }
     ruled.patch = rewrite.patch();
     ruled
+}
+
+/// The same for an object that Git does not declare: only what a break-glass keeps is changed in it.
+pub(crate) fn kept(case: &Case<'_>, mut ruled: Ruled) -> Ruled {
+    if !ruled.incident.kept.is_empty()
+        && let Some(mut rewrite) = Rewrite::of(case.write.change)
+    {
+        keep(&mut rewrite, &ruled.incident.kept);
+        ruled.patch = rewrite.patch();
+    }
+    ruled
+}
+
+fn keep(rewrite: &mut Rewrite, places: &[FieldPath]) {
+    for place in places {
+        // Where there is no way, the write's own value stays: it agrees with Git.
+        let _kept = rewrite.put_back(place);
+    }
 }
 
 /// Whether either side carries a mark.

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::schema::Schemas;
+use crate::gate::grant::Grants;
 use crate::gate::history::Past;
 use crate::gate::policy::Policy;
 
@@ -51,6 +52,8 @@ pub struct Basis {
     pub schemas: Schemas,
     /// What the operator asked for.
     pub policy: Arc<Policy>,
+    /// Break-glass that is open.
+    pub grants: Arc<Grants>,
 }
 
 /// One source as last known good.

@@ -72,7 +72,7 @@ impl<'c> Case<'c> {
 
     /// Whether the namespace of the object is known to be terminating.
     pub fn is_terminating(&self) -> bool {
-        self.facts.terminating.get(self.aim.key.namespace()).is_some_and(|terminating| *terminating)
+        self.facts.namespaces.get(self.aim.key.namespace()).is_some_and(|namespace| namespace.terminating)
     }
 
     /// Whether a changed field is the writer's to move, or goes with an object that is being deleted anyway.

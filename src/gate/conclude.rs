@@ -7,6 +7,7 @@ use crate::gate::basis::Source;
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
 use crate::gate::finding::Change;
+use crate::gate::glass::{Offer, Refusal};
 use crate::gate::message::{self, Doubt, Words};
 use crate::gate::policy::Mode;
 use crate::gate::ruling::{Ground, Ruled};
@@ -43,15 +44,18 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         fields,
         message: String::new(),
         warnings: Vec::new(),
+        kept: ruled.incident.told,
         patch: ruled.patch,
         ignored: case.ignored.used(),
+        glass: ruled.incident.glass,
         reason: ruled.reason,
     };
-    if ruled.ground != Ground::None {
-        say(case, &ruled.ground, ruled.counted, &mut verdict);
+    if ruled.ground != Ground::None || verdict.glass.is_some() {
+        say(case, &ruled.ground, ruled.counted, (ruled.incident.void.as_ref(), ruled.incident.offer), &mut verdict);
     }
-    // Only a write of which something is kept out may wait; a question about the server form says what weakened the ruling.
-    let questions = if verdict.takes_away() {
+    // Only a write of which something is kept out may wait, or one that has to do with a break-glass; a question about the server
+    // form says what weakened the ruling.
+    let mut questions = if verdict.takes_away() {
         let fields = &verdict.fields[..ruled.counted.min(verdict.fields.len())];
         let mut questions = asked_of_git(case, fields, &ruled.ground);
         questions.extend(ruled.questions);
@@ -59,11 +63,18 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
     } else {
         ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
     };
+    questions.extend(ruled.incident.urgent);
     Outcome { verdict, questions, asides: ruled.asides }
 }
 
 /// Puts the verdict in words.
-fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
+fn say(
+    case: &Case<'_>,
+    ground: &Ground,
+    count: usize,
+    (void, offer): (Option<&Refusal>, Offer),
+    verdict: &mut Verdict,
+) {
     let declared = case.declared();
     verdict.owners = match (case.source, declared) {
         (Some(source), Some(declared)) => source.owners.of(&declared.file),
@@ -84,9 +95,13 @@ fn say(case: &Case<'_>, ground: &Ground, count: usize, verdict: &mut Verdict) {
         commit: place.as_ref().and_then(|place| place.commit.as_ref()),
         owners: &verdict.owners,
         doubt: case.source.and_then(|source| doubt(case, source, ground)),
+        glass: verdict.glass.as_ref(),
+        void,
+        offer,
     };
     let message = words.message();
     let warnings = match (verdict.ruling, verdict.enforced) {
+        (_, true) if verdict.glass.is_some() => words.warnings(verdict.ruling),
         (Ruling::Warn | Ruling::Annotate | Ruling::Revert, true) => words.warnings(verdict.ruling),
         (Ruling::Warn | Ruling::Annotate | Ruling::Revert, false) | (Ruling::Allow | Ruling::Deny, _) => Vec::new(),
     };

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
+use crate::gate::ask::Ask;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
+use crate::gate::grant::Grant;
+use crate::gate::write::User;
 
 /// Something that only the world can tell. Raised only where the write is refused, or an answer may make it so.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,15 +25,67 @@ pub enum Question {
     Form(FormOf),
     /// May this user break the glass under this policy? Silence: no.
     Access {
-        /// User name.
-        user: String,
+        /// The writer, with groups and extra: rights may rest on each of them.
+        user: User,
         /// The governing policy.
         policy: String,
+    },
+    /// Make the record of this break-glass, before the write that opens it is answered. Silence: it does not count.
+    Open(Opening),
+    /// Is there an open record of this name, or of one that followed it? Another replica may just have made it. Silence: no.
+    Record(String),
+    /// Note in this record that it has ended. Silence: it ends with its time.
+    End {
+        /// Name of the record.
+        record: String,
+        /// Who ends it.
+        by: String,
     },
     /// Which declared object owns this Pod or ReplicaSet? Silence: let in and recorded.
     Owner(ObjectKey),
     /// Is this namespace terminating, and what are its annotations? Silence: not terminating, none.
     Namespace(String),
+}
+
+/// A break-glass that an annotation opens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opening {
+    /// Name of the record, the same on every replica.
+    pub record: String,
+    /// The object.
+    pub object: ObjectKey,
+    /// Its uid: made anew it is another object.
+    pub uid: String,
+    /// Why.
+    pub reason: String,
+    /// For how long.
+    pub duration: Duration,
+    /// Who opens it.
+    pub by: String,
+    /// Records of the same object that it takes the place of.
+    pub replaces: Vec<String>,
+}
+
+/// What the API server says of a right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Yes.
+    Granted,
+    /// No.
+    Refused,
+    /// Nothing, in time.
+    Unknown,
+}
+
+/// A namespace, as far as it was asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Its uid.
+    pub uid: Option<String>,
+    /// What its annotations ask for.
+    pub ask: Option<Ask>,
 }
 
 /// A declaration whose server form is asked for.
@@ -99,17 +155,35 @@ pub struct Line {
     pub line: u32,
 }
 
+/// Which pass of admission asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pass {
+    /// The mutating one: what it lets in is judged once more, so it opens and ends no break-glass.
+    Changing,
+    /// The validating one, on the object that would be stored; also whoever asks without a server.
+    #[default]
+    Last,
+}
+
 /// What has been answered so far.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The pass that it is answered for.
+    pub pass: Pass,
     /// Sources that have been asked for anew (answered or not): they are not asked again for this write.
     pub fetched: BTreeSet<SourceId>,
     /// Those of them that gave no answer.
     pub silent: BTreeSet<SourceId>,
     /// Who last wrote a line; `None` where it was asked and not known in time.
     pub blame: BTreeMap<Line, Option<CommitInfo>>,
-    /// Terminating namespaces, among those asked for; others are absent or false.
-    pub terminating: BTreeMap<String, bool>,
+    /// Namespaces that were asked for; of those that gave no answer nothing is known.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Whether the writer may break the glass, by policy.
+    pub access: BTreeMap<String, Access>,
+    /// Open records of break-glass by the name that was asked for or was to be made; `None` where there is none.
+    pub records: BTreeMap<String, Option<Arc<Grant>>>,
+    /// Records that were told that they have ended, or were tried to be.
+    pub ended: BTreeSet<String>,
     /// What the server makes of declarations of the object.
     pub forms: Forms,
 }

@@ -154,6 +154,19 @@ impl Entry {
         Declarations { head, past: &self.past, newer, horizon: horizon(now, max_lag) }
     }
 
+    /// What Git said at an instant, as compact JSON; the oldest that is known where that is longer ago.
+    pub fn at(&self, then: Timestamp) -> Option<Cow<'_, [u8]>> {
+        let head = usize::from(self.head.is_some());
+        let earlier = if head == 1 && self.since <= then {
+            0
+        } else {
+            let newer = self.past.iter().take_while(|past| past.from > then).count();
+            head + newer.min(self.past.len().saturating_sub(1))
+        };
+        let mut all = self.declarations(then, Duration::MAX);
+        if self.past.is_empty() { all.next() } else { all.nth(earlier) }
+    }
+
     /// The entry as the next head leaves it; `None` where nothing is left to remember.
     pub fn turn(&self, turn: &Turn<'_>) -> Option<Self> {
         let since = if self.same_manifest(turn.head) { self.since } else { turn.observed };

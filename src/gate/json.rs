@@ -41,6 +41,9 @@ pub fn verdict_json(verdict: &Verdict, uid: &str) -> Value {
             put(name, value.into());
         }
     }
+    if let Some(glass) = &verdict.glass {
+        put("breakGlass", serde_json::to_value(glass).unwrap_or_default());
+    }
     put("reason", verdict.reason.into());
     if let Some(origin) = &verdict.origin {
         put("origin", serde_json::to_value(OriginJson::of(origin)).unwrap_or_default());

@@ -6,7 +6,11 @@
 use std::borrow::Cow;
 
 use crate::drift::declared::ObjectKey;
+use crate::drift::path::FieldPath;
+use crate::gate::ask::REASON;
 use crate::gate::basis::{CommitId, Fault};
+use crate::gate::glass::{Act, Glass, Offer, Refusal};
+use crate::gate::grant::Grant;
 use crate::gate::removal::{Held, HeldObject};
 use crate::gate::ruling::Ground;
 use crate::gate::text::{shortened, tame, without_immutable};
@@ -36,6 +40,12 @@ pub struct Words<'w> {
     pub owners: &'w [String],
     /// What the ruling stands without.
     pub doubt: Option<Doubt<'w>>,
+    /// What it has to do with a break-glass: then it is told of that.
+    pub glass: Option<&'w Glass>,
+    /// A break-glass that does not count.
+    pub void: Option<&'w Refusal>,
+    /// Whether there is a way through in an incident.
+    pub offer: Offer,
 }
 
 /// What a ruling stands without: the newest that Git says, or what the API server makes of it.
@@ -48,6 +58,9 @@ pub enum Doubt<'w> {
     /// The API server was asked for the server form, and gave none in time.
     Formless,
 }
+
+/// Characters of a reason in a line that has to tell more.
+const REASON_CHARS_MAX: usize = 32;
 
 /// A file, and the commit that wrote some lines of it.
 type Place<'p> = (&'p str, Option<String>);
@@ -64,14 +77,24 @@ impl Words<'_> {
             lines.push(format!("  and {} more", self.count - shown));
         }
         lines.extend(self.origins().into_iter().map(|origin| format!("  {origin}")));
+        if let Some(glass) = self.glass {
+            lines.push(format!("  recorded as BreakGlass {}", glass.record));
+            return finished(&lines);
+        }
         lines.extend(self.doubt.map(note));
-        lines.push(format!("hint: {}", self.hint()));
-        let lines: Vec<String> = lines.iter().map(|line| tame(line)).collect();
-        without_immutable(&lines.join("\n"))
+        lines.extend(self.void.map(|void| format!("note: {}", told(void))));
+        lines.push(match self.offer {
+            Offer::None => format!("hint: {}", self.hint()),
+            Offer::BreakGlass => format!(r#"hint: {}; in an incident set {REASON}="<ticket> <reason>""#, self.hint()),
+        });
+        finished(&lines)
     }
 
     /// Warnings, each in one line that kubectl does not cut: what was done to the write, the fields, then where Git says so.
     pub fn warnings(&self, ruling: Ruling) -> Vec<String> {
+        if self.glass.is_some() {
+            return vec![warning(&self.first_line())];
+        }
         let object = self.object_within(WARNING_CHARS_MAX / 2);
         let lead = match self.ground {
             Ground::None => return Vec::new(),
@@ -116,6 +139,7 @@ impl Words<'_> {
     /// Always within the length of a warning: the object's name gives way.
     fn first_line(&self) -> String {
         let rest = match self.ground {
+            _ if self.glass.is_some() => self.glass.map(glass_words).unwrap_or_default(),
             Ground::None => " agrees with Git".to_owned(),
             Ground::Drift => format!(" differs from Git in {}", count(self.count, "field")),
             Ground::Doubt => format!(" may differ from Git in {}", count(self.count, "field")),
@@ -242,6 +266,43 @@ fn note(doubt: Doubt<'_>) -> String {
     };
     let cause = if place.is_empty() { place } else { format!(", because of {place}") };
     format!("note: the newest commit {} is not in force{cause}", commit.short())
+}
+
+/// What a writer is told that removes the annotation of an open break-glass without the right to end it.
+pub fn stays_warning(reason: &str, why: &str) -> String {
+    warning(&format!("break-glass \"{}\" stays open: {why}", shortened(&tame(reason), REASON_CHARS_MAX)))
+}
+
+/// What a deployer is told of a field that it leaves alone.
+pub fn kept_warning(object: &ObjectKey, path: &FieldPath, grant: &Grant) -> String {
+    let (reason, ends) = (shortened(&tame(&grant.reason), REASON_CHARS_MAX), grant.ends().strftime("%F %H:%MZ"));
+    let object = shortened(&object.to_string(), WARNING_CHARS_MAX / 3);
+    warning(&format!("{object}: {path} stays as it is for break-glass \"{reason}\" until {ends}"))
+}
+
+/// What a writer is told of a break-glass that does not count.
+pub fn void_warning(void: &Refusal) -> String {
+    warning(&told(void))
+}
+
+fn told(Refusal { reason, why }: &Refusal) -> String {
+    format!("break-glass \"{}\" does not count: {why}", shortened(reason, REASON_CHARS_MAX))
+}
+
+/// Follows the name of an object.
+fn glass_words(Glass { act, reason, ends, record: _ }: &Glass) -> String {
+    let (reason, ends) = (shortened(&tame(reason), REASON_CHARS_MAX), ends.strftime("%F %H:%MZ"));
+    match act {
+        Act::Opened => format!(" opens break-glass \"{reason}\" until {ends}"),
+        Act::Used => format!(" is let in by break-glass \"{reason}\" until {ends}"),
+        Act::Ended => format!(" ends break-glass \"{reason}\""),
+    }
+}
+
+/// Lines as they are sent.
+fn finished(lines: &[String]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| tame(line)).collect();
+    without_immutable(&lines.join("\n"))
 }
 
 /// Lines in order, three and more in a row as `5-9`.

@@ -11,17 +11,22 @@
 
 pub mod aim;
 mod amend;
+pub mod ask;
 pub mod basis;
 pub mod case;
 mod classes;
 pub mod conclude;
 pub mod deployer;
+pub mod duration;
 pub mod entry;
 pub mod exempt;
 pub mod facts;
 pub mod finding;
+pub mod glass;
+pub mod grant;
 pub mod history;
 pub mod ignore;
+mod hold;
 pub mod json;
 pub mod lookup;
 mod mark;
@@ -36,6 +41,7 @@ mod revert;
 pub mod ruling;
 mod scale;
 pub mod sides;
+mod stamp;
 pub mod tables;
 pub mod text;
 mod tree;
@@ -67,11 +73,13 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
     let ruled = match (&aim.reach, write.change) {
         (Reach::Nothing(reason), _) => Ruled::foreign(reason),
         (_, Change::Delete { before }) => {
-            ruling::of_removal(&case, &Removal::of(&aim.key, before, case.declared(), &basis.index))
+            let removal = Removal::of(&aim.key, before, case.declared(), &basis.index);
+            glass::applied(&case, ruling::of_removal(&case, &removal))
         }
         (_, Change::Create { .. } | Change::Update { .. } | Change::Connect) => match case.declared() {
             Some(declared) => of_change(&case, declared),
-            None => Ruled::foreign("not declared in Git"),
+            None if stamp::is_due(write) => stamp::stamped(write),
+            None => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
         },
     };
     conclude::outcome(&case, ruled)
@@ -82,7 +90,9 @@ fn of_change(case: &Case<'_>, declared: &Declared) -> Ruled {
     let view = case.view();
     let texts = view.texts(case.write.change);
     let sides = texts.read();
-    let ruled = ruling::of_change(case, view.finding_of(&declared.json, &sides), &sides);
+    let finding = view.finding_of(&declared.json, &sides);
+    let hold = hold::of(case, &finding, &sides);
+    let ruled = hold.applied(glass::applied(case, ruling::of_change(case, finding, &sides)));
     let mut ruled = amend::amended(case, declared, &sides, ruled);
     ruled.changes.truncate(FIELDS_KEPT_MAX);
     sides.complete(&mut ruled.changes);

@@ -1,6 +1,9 @@
 //! Which rule governs? The policy as resolved from the operator's objects; it can say which rule won.
 
+use std::time::Duration;
+
 use globset::GlobSet;
+use regex::Regex;
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
@@ -65,6 +68,17 @@ pub struct Rule {
     pub writers: Vec<Writer>,
     /// What it leaves out of declarations.
     pub ignore: Vec<Ignore>,
+    /// Within which bounds the glass may be broken; absent: not at all.
+    pub break_glass: Option<Bounds>,
+}
+
+/// The bounds of a grant.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// The longest grant.
+    pub longest: Duration,
+    /// What a reason must hold; absent: any that is not empty.
+    pub reason: Option<Regex>,
 }
 
 /// What a policy governs; an absent member matches all.
@@ -198,6 +212,13 @@ pub(crate) fn home(key: &ObjectKey) -> Option<&str> {
     }
 }
 
+impl Rule {
+    /// The bounds within which the glass may be broken while it enforces: where it only observes there is nothing to break.
+    pub fn bounds(&self) -> Option<&Bounds> {
+        self.break_glass.as_ref().filter(|_| self.mode == Mode::Enforce)
+    }
+}
+
 impl KindName {
     /// Whether an object is of this kind.
     pub fn is_of(&self, key: &ObjectKey) -> bool {
@@ -228,6 +249,7 @@ impl Rule {
             rollback: 0,
             writers: Vec::new(),
             ignore: Vec::new(),
+            break_glass: None,
         }
     }
 }

@@ -99,6 +99,7 @@ impl<'a> Answer<'a> {
             answer.response.warnings = verdict.warnings.iter().map(String::as_str).collect();
             answer.response.audit_annotations = annotations(verdict);
         }
+        answer.response.warnings.extend(verdict.kept.iter().map(String::as_str));
         if !verdict.patch.is_empty() {
             answer.response.patch_type = Some("JSONPatch");
             answer.response.patch = Some(STANDARD.encode(verdict.patch.to_json()));
@@ -160,7 +161,7 @@ fn details(verdict: &Verdict) -> Details<'_> {
 /// What the API server's own audit event is to say: nothing for a plain Allow. It puts the webhook's name before each key.
 fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     let mut annotations = BTreeMap::new();
-    if verdict.ruling == Ruling::Allow {
+    if verdict.ruling == Ruling::Allow && verdict.glass.is_none() {
         return annotations;
     }
     let mut put = |key, text: String| annotations.insert(key, shortened(&tame(&text), ANNOTATION_CHARS_MAX));
@@ -168,6 +169,9 @@ fn annotations(verdict: &Verdict) -> BTreeMap<&'static str, String> {
     put("enforced", verdict.enforced.to_string());
     put("reason", verdict.reason.to_owned());
     put("writer-role", verdict.role.name().to_owned());
+    if let Some(glass) = &verdict.glass {
+        put("break-glass", format!("{} {} until {}: {}", glass.act.name(), glass.record, glass.ends, glass.reason));
+    }
     let named = [
         ("policy", verdict.policy.clone()),
         ("source", verdict.source.as_ref().map(ToString::to_string)),

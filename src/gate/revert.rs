@@ -142,7 +142,7 @@ fn scope(path: &FieldPath) -> FieldPath {
 }
 
 /// The nearest union around a path.
-fn union_of(path: &FieldPath) -> Option<FieldPath> {
+pub(crate) fn union_of(path: &FieldPath) -> Option<FieldPath> {
     let is_union = |place: usize| match (&path.0[place], place.checked_sub(1).map(|up| &path.0[up])) {
         (Segment::Field(name), _) => UNIONS.contains(&&**name),
         (Segment::Key(_), Some(Segment::Field(list))) => LISTS_OF_UNIONS.contains(&&**list),

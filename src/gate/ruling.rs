@@ -5,6 +5,7 @@ use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
+use crate::gate::glass::Incident;
 use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::removal::{Held, Removal};
@@ -36,6 +37,8 @@ pub struct Ruled {
     pub asides: Vec<FormOf>,
     /// How the write is changed on its way in.
     pub patch: Patch,
+    /// What a break-glass has to do with it.
+    pub incident: Incident,
 }
 
 /// What a ruling above Allow rests on.
@@ -134,6 +137,7 @@ impl Ruled {
             questions: Vec::new(),
             asides: Vec::new(),
             patch: Patch::default(),
+            incident: Incident::default(),
         }
     }
 
@@ -362,6 +366,6 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
 /// Whether the namespace is terminating: then its objects may go.
 fn namespace_question(case: &Case<'_>) -> Option<Question> {
     let namespace = case.aim.key.namespace();
-    let open = !namespace.is_empty() && !case.facts.terminating.contains_key(namespace);
+    let open = !namespace.is_empty() && !case.facts.namespaces.contains_key(namespace);
     open.then(|| Question::Namespace(namespace.to_owned()))
 }

@@ -28,6 +28,9 @@ pub const NOBODYS_DRIFT: &[Fields] = &[
             r#"metadata.annotations["control-plane.alpha.kubernetes.io/leader"]"#,
             // Ours, and kept by us.
             r#"metadata.annotations["landfast.dev/drift"]"#,
+            // Who may set them is ruled by itself: see `glass`.
+            r#"metadata.annotations["landfast.dev/break-glass"]"#,
+            r#"metadata.annotations["landfast.dev/break-glass-for"]"#,
         ],
     },
     Fields {

@@ -7,6 +7,7 @@ use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::ignore::Exception;
+use crate::gate::glass::Glass;
 use crate::gate::patch::Patch;
 use crate::gate::write::User;
 
@@ -188,10 +189,14 @@ pub struct Verdict {
     pub message: String,
     /// Warnings for the writer, each at most 120 characters, without control characters.
     pub warnings: Vec<String>,
+    /// Warnings of what is kept as it was, for the pass that keeps it.
+    pub kept: Vec<String>,
     /// How the write is changed on its way in; empty where it is not, or where that does not take effect.
     pub patch: Patch,
     /// Who left out of the declaration something that differs.
     pub ignored: Vec<Exception>,
+    /// What it has to do with a break-glass.
+    pub glass: Option<Glass>,
     /// Why, in a few words that a record keeps, as in `agrees with Git` or `drifts from Git`.
     pub reason: &'static str,
 }
@@ -220,6 +225,11 @@ impl Outcome {
     pub fn at_last(mut self) -> Self {
         let verdict = &mut self.verdict;
         let is_changed = !std::mem::take(&mut verdict.patch).is_empty();
+        let kept = std::mem::take(&mut verdict.kept);
+        if is_changed {
+            // Nobody has kept it.
+            verdict.warnings.extend(kept);
+        }
         match (verdict.enforced, verdict.ruling) {
             (true, Ruling::Revert) => {
                 verdict.ruling = Ruling::Deny;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 /// Who writes, by what the API server authenticated. Never the user agent or the field manager: both can be forged.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct User {
     /// User name.
     pub name: String,
@@ -139,6 +139,17 @@ impl<'r> Change<'r> {
             Some(_) => Err(missing("request.operation", "is none of CREATE, UPDATE, DELETE and CONNECT")),
             None => Err(missing("request.operation", "is missing")),
         }
+    }
+
+    /// The uid of the object, where the review tells: a `Scale` has its parent's, an object that is still to be stored may have none.
+    pub fn uid(self) -> Option<String> {
+        let object = match self {
+            Self::Update { before, .. } => before,
+            Self::Create { after } => after,
+            Self::Delete { before } => before?,
+            Self::Connect => return None,
+        };
+        serde_json::from_str::<wire::Named>(object.get()).ok()?.metadata?.uid
     }
 
     /// The object to be, or the one that goes.
@@ -283,6 +294,7 @@ mod wire {
     #[derive(Deserialize)]
     pub(super) struct Metadata {
         pub(super) name: Option<String>,
+        pub(super) uid: Option<String>,
     }
 }
 

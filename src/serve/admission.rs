@@ -10,8 +10,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::post;
 use futures::FutureExt as _;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -22,9 +20,9 @@ use crate::audit::sinks::{Effect, Recorder};
 use crate::gate;
 use crate::gate::basis::Basis;
 use crate::gate::entry::Entry;
-use crate::gate::facts::{Facts, Question};
+use crate::gate::facts::{Facts, Pass, Question};
 use crate::gate::verdict::{Outcome, Ruling};
-use crate::gate::write::{Change, ReviewError, Write};
+use crate::gate::write::{ReviewError, Write};
 use crate::limits;
 use crate::serve::answers::{Answers, ask, can_be_answered, take_at_hand};
 use crate::serve::body::{self, Held, Review};
@@ -106,7 +104,11 @@ impl Admission {
     /// Decides, asks, and decides anew on the newest basis, until nothing is asked or the time is over. The mutating pass asks
     /// only before it takes something away; what is refused the validating pass asks about.
     async fn judge(&self, entry: Entry, review: Bytes, until: Instant) -> Result<Ruled, Undecided> {
-        let mut facts = Facts::default();
+        let pass = match entry {
+            Entry::Revert => Pass::Changing,
+            Entry::Guard | Entry::Observe => Pass::Last,
+        };
+        let mut facts = Facts { pass, ..Facts::default() };
         let mut asked: Vec<Question> = Vec::new();
         for _ in 0..limits::ROUNDS_MAX {
             let ruled = self.rule(entry, &review, &facts, until).await?;
@@ -178,30 +180,12 @@ impl Ruled {
         let write = Write::parse(review)?;
         let outcome = gate::decide(&write, basis, facts, now);
         let object_uid = match outcome.verdict.ruling {
-            Ruling::Allow => None,
-            Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => object_uid(&write.change),
+            Ruling::Allow if outcome.verdict.glass.is_none() => None,
+            Ruling::Allow | Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => write.change.uid(),
         };
         let effect = if write.dry_run { Effect::DryRun } else { Effect::Stored };
         Ok(Self { seen: Seen { uid: write.uid.to_owned(), object_uid }, effect, outcome })
     }
-}
-
-/// The uid of the object, by which `kubectl describe` finds its Events. A `Scale` has its parent's.
-fn object_uid(change: &Change<'_>) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Object {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    struct Metadata {
-        uid: String,
-    }
-    let object: &RawValue = match change {
-        Change::Create { after } | Change::Update { after, .. } => after,
-        Change::Delete { before } => (*before)?,
-        Change::Connect => return None,
-    };
-    serde_json::from_str::<Object>(object.get()).ok().map(|object| object.metadata.uid)
 }
 
 /// The webhooks: [`Entry::path`] of each entry, and `/validate`.

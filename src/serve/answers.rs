@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::audit::metrics::{Asked, Metrics};
 use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
-use crate::gate::facts::{Facts, FormOf, Question};
+use crate::gate::facts::{Access, Facts, FormOf, Namespace, Opening, Question};
+use crate::gate::grant::Grant;
 use crate::limits;
 
 /// What was answered to one question.
@@ -19,10 +20,14 @@ pub enum Answer {
     Fetched,
     /// To [`Question::Blame`]: who last wrote the line, if that can be told.
     Wrote(Option<CommitInfo>),
-    /// To [`Question::Namespace`]: it is being deleted.
-    Terminating,
-    /// To [`Question::Namespace`]: it is not.
-    Stays,
+    /// To [`Question::Namespace`].
+    Namespace(Namespace),
+    /// To [`Question::Access`]: whether the writer has the right.
+    Access(Access),
+    /// To [`Question::Open`] and [`Question::Record`]: the open record, where there is one.
+    Record(Option<Arc<Grant>>),
+    /// To [`Question::End`]: it is noted.
+    Ended,
     /// To [`Question::Form`]: what the server makes of the declaration.
     Formed(Arc<Form>),
     /// To [`Question::Fetch`]: it was asked so often just now that it was not asked again.
@@ -85,7 +90,8 @@ pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut
 pub(crate) fn can_be_answered(question: &Question) -> bool {
     match question {
         Question::Fetch(_) | Question::Blame(_) | Question::Namespace(_) | Question::Form(_) => true,
-        Question::Access { .. } | Question::Owner(_) => false,
+        Question::Access { .. } | Question::Open(_) | Question::Record(_) | Question::End { .. } => true,
+        Question::Owner(_) => false,
     }
 }
 
@@ -95,7 +101,10 @@ fn wait(question: &Question) -> Duration {
         Question::Fetch(_) => limits::FETCH_WAIT_MAX,
         Question::Blame(_) => limits::BLAME_WAIT_MAX,
         Question::Form(_) => limits::FORM_WAIT_MAX,
-        Question::Access { .. } | Question::Owner(_) | Question::Namespace(_) => limits::WEBHOOK_TIMEOUT,
+        Question::Access { .. } | Question::Open(_) | Question::Record(_) | Question::End { .. } => {
+            limits::GLASS_WAIT_MAX
+        }
+        Question::Owner(_) | Question::Namespace(_) => limits::WEBHOOK_TIMEOUT,
     }
 }
 
@@ -105,6 +114,9 @@ fn name(question: &Question) -> &'static str {
         Question::Blame(_) => "blame",
         Question::Form(_) => "form",
         Question::Access { .. } => "access",
+        Question::Open(_) => "open",
+        Question::Record(_) => "record",
+        Question::End { .. } => "end",
         Question::Owner(_) => "owner",
         Question::Namespace(_) => "namespace",
     }
@@ -124,12 +136,24 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
             facts.blame.insert(line.clone(), commit);
         }
         Question::Namespace(name) => {
-            facts.terminating.insert(name.clone(), answer == Answer::Terminating);
+            let known = if let Answer::Namespace(namespace) = answer { namespace } else { Namespace::default() };
+            facts.namespaces.insert(name.clone(), known);
         }
         Question::Form(of) => {
             let form = if let Answer::Formed(form) = answer { Some(form) } else { None };
             facts.forms.insert(of.manifest.clone(), form);
         }
-        Question::Access { .. } | Question::Owner(_) => {}
+        Question::Access { policy, .. } => {
+            let access = if let Answer::Access(access) = answer { access } else { Access::Unknown };
+            facts.access.insert(policy.clone(), access);
+        }
+        Question::Open(Opening { record, .. }) | Question::Record(record) => {
+            let grant = if let Answer::Record(grant) = answer { grant } else { None };
+            facts.records.insert(record.clone(), grant);
+        }
+        Question::End { record, .. } => {
+            facts.ended.insert(record.clone());
+        }
+        Question::Owner(_) => {}
     }
 }

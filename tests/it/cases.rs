@@ -3,8 +3,8 @@
 //!
 //! A case is YAML down to the line `expected: |`:
 //! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
-//! `owners` (of every file), `refused` (where a newer commit went wrong: its file and line),
-//! `facts` (`terminating`, `fetched`, `silent`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
+//! `grants` (BreakGlass: `name`, `opened` so many minutes ago, `spec`), `owners` (of every file), `refused` (where a newer commit went wrong: its file and line),
+//! `facts` (`terminating`, `fetched`, `silent`; `access`: whether the writer may break the glass; `records`, `home`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
 //! it was asked in vain), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
 //! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
 
@@ -15,15 +15,18 @@ use std::time::Duration;
 
 use globset::{Glob, GlobSetBuilder};
 use jiff::{Timestamp, ToSpan as _};
+use landfast::config;
 use landfast::drift::declared::Declared;
 use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Objects, SourceId};
 use landfast::gate::decide;
-use landfast::gate::facts::{Facts, Line};
+use landfast::gate::facts::{Access, Facts, Line, Namespace};
+use landfast::gate::glass::Glass;
+use landfast::gate::grant::{Grant, Grants};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::ignore::Ignore;
-use landfast::gate::policy::{Delegation, KindName, Mode, Role, Rule, Subject, Writer};
+use landfast::gate::policy::{Bounds, Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
 use landfast::gate::write;
 use landfast::{render, yaml};
@@ -104,6 +107,8 @@ pub(crate) fn basis(case: &Value) -> Basis {
         let fault = Fault { file: file.to_owned(), line: line.parse().unwrap(), what: "not UTF-8".to_owned() };
         source.refused = Some((CommitId(Arc::from("bad0000")), fault));
     }
+    let grants = case["grants"].as_array().into_iter().flatten();
+    basis.grants = Arc::new(Grants::of(grants.map(|grant| Arc::new(self::grant(grant)))));
     let policy = Arc::make_mut(&mut basis.policy);
     policy.landfast = Some("system:serviceaccount:landfast-system:landfast".to_owned());
     match &case["policy"] {
@@ -119,6 +124,15 @@ fn rendered(manifests: &str, schemas: &Schemas) -> Vec<Arc<Declared>> {
     let rendered = render::file("apps/web.yaml", manifests.as_bytes(), with).unwrap();
     assert!(rendered.faults.is_empty(), "{:?}", rendered.faults);
     rendered.objects
+}
+
+/// A grant: a BreakGlass as the API server would send it, opened so many minutes ago.
+fn grant(given: &Value) -> Grant {
+    let opened = now() - given["opened"].as_i64().unwrap().minutes();
+    let metadata = json!({ "name": given["name"], "uid": "r-1", "creationTimestamp": opened.to_string() });
+    let (version, kind) = ("landfast.dev/v1alpha1", "BreakGlass");
+    let record = json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": given["spec"] });
+    config::record::record(&record).unwrap().grant
 }
 
 /// What earlier heads said of an object, the newest first.
@@ -167,6 +181,10 @@ fn amend(rule: &mut Rule, given: &Value) {
     if given["mode"] == "Observe" {
         rule.mode = Mode::Observe;
     }
+    if let Some(pattern) = given["breakGlass"].as_str() {
+        let reason = Some(regex::Regex::new(pattern).unwrap());
+        rule.break_glass = Some(Bounds { longest: Duration::from_hours(4), reason });
+    }
     if let Some(user) = given["deployer"].as_str() {
         rule.writers.push(writer(user, Role::Deployer));
     }
@@ -184,7 +202,19 @@ fn writer(user: &str, role: Role) -> Writer {
 fn facts(case: &Value, basis: &Basis) -> Facts {
     let mut facts = Facts::default();
     for namespace in case["facts"]["terminating"].as_array().into_iter().flatten() {
-        facts.terminating.insert(namespace.as_str().unwrap().to_owned(), true);
+        let terminating = Namespace { terminating: true, ..Namespace::default() };
+        facts.namespaces.insert(namespace.as_str().unwrap().to_owned(), terminating);
+    }
+    if let Some(access) = case["facts"]["access"].as_bool() {
+        facts.access.insert("all".to_owned(), if access { Access::Granted } else { Access::Refused });
+    }
+    for known in case["facts"]["records"].as_array().into_iter().flatten() {
+        let grant = (!known["spec"].is_null()).then(|| Arc::new(grant(known)));
+        facts.records.insert(text(known, "name").to_owned(), grant);
+    }
+    if let Some(uid) = case["facts"]["home"].as_str() {
+        let home = Namespace { uid: Some(uid.to_owned()), ..Namespace::default() };
+        facts.namespaces.insert("shop".to_owned(), home);
     }
     for line in case["facts"]["blamed"].as_array().into_iter().flatten() {
         let line = Line {
@@ -277,6 +307,9 @@ fn told(outcome: &Outcome) -> String {
     if let Some(origin) = &verdict.origin {
         let commit = origin.commit.as_ref().map_or("-", |at| at.commit().short());
         let _ = write!(told, "\norigin: {}:{} at {commit}", origin.file, origin.line);
+    }
+    if let Some(Glass { act, record, reason, ends }) = &verdict.glass {
+        let _ = write!(told, "\nbreak-glass: {act:?} {record} ({reason}) until {ends}");
     }
     for question in &outcome.questions {
         let _ = write!(told, "\nquestion: {question:?}");

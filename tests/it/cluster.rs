@@ -398,12 +398,12 @@ async fn we_know_who_we_are_and_which_namespace_goes_away() {
 
     let namespace = PLANE.namespace();
     let namespaces = Namespaces::new(client);
-    assert!(!namespaces.is_terminating(&namespace).await.unwrap());
-    assert!(!namespaces.is_terminating("not-there").await.unwrap());
+    assert!(!namespaces.ask(&namespace).await.unwrap().terminating);
+    assert!(!namespaces.ask("not-there").await.unwrap().terminating);
     let held = r#"{"metadata":{"name":"held","finalizers":["example.com/held"]}}"#;
     let maps = format!("/api/v1/namespaces/{namespace}/configmaps");
     send("POST", &maps, held, &[]).unwrap();
     send("DELETE", &format!("/api/v1/namespaces/{namespace}"), "{}", &[]).unwrap();
-    eventually("the answer to follow", || block_on(namespaces.is_terminating(&namespace)).unwrap().then_some(()));
+    eventually("the answer to follow", || block_on(namespaces.ask(&namespace)).unwrap().terminating.then_some(()));
     send("MERGE", &format!("{maps}/held"), r#"{"metadata":{"finalizers":null}}"#, &[]).unwrap();
 }

@@ -125,6 +125,7 @@ fn examples_go_in_and_what_cannot_change_does_not() {
         "PRECEDENCE",
         "REVISION",
         "DURATION",
+        "STATE",
         "driftpolicy.landfast.dev/baseline",
         "inc-1234",
         "gitsource.landfast.dev/shop",

@@ -69,6 +69,7 @@ pub(crate) fn rule() -> Rule {
         rollback: 0,
         writers: Vec::new(),
         ignore: Vec::new(),
+        break_glass: None,
     }
 }
 
@@ -76,5 +77,5 @@ pub(crate) fn rule() -> Rule {
 pub(crate) fn basis(schemas: Schemas, index: Index, id: SourceId) -> Basis {
     let policy = Policy { rules: vec![rule()], ..Policy::default() };
     let sources = [(id.clone(), Arc::new(source(id)))].into();
-    Basis { sources, index: Arc::new(index), schemas, policy: Arc::new(policy) }
+    Basis { sources, index: Arc::new(index), schemas, policy: Arc::new(policy), grants: Arc::default() }
 }

@@ -47,13 +47,13 @@ fn is_found(fault: &Value, recorded: &Path, folder: &Path) -> bool {
 
 /// Makes a package of the engine's source and `replay`.
 fn copy(folder: &Path) {
-    let drift = folder.join("src/drift");
-    fs::create_dir_all(&drift).unwrap();
-    for entry in fs::read_dir(root().join("src/drift")).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, drift.join(path.file_name().unwrap())).unwrap();
+    for module in ["src/drift", "src/limits"] {
+        fs::create_dir_all(folder.join(module)).unwrap();
+        for entry in fs::read_dir(root().join(module)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.join(module).join(path.file_name().unwrap())).unwrap();
+        }
     }
-    fs::copy(root().join("src/limits.rs"), folder.join("src/limits.rs")).unwrap();
     fs::write(folder.join("src/lib.rs"), "//! The engine alone.\npub mod drift;\npub mod limits;\n").unwrap();
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let is_needed = |line: &&str| DEPENDENCIES.iter().any(|name| line.starts_with(&format!("{name} =")));

@@ -69,6 +69,7 @@ pub(super) fn basis(declared: &Arc<Declared>, schemas: Schemas) -> Arc<Basis> {
         index: Arc::new(index),
         schemas,
         policy: Arc::default(),
+        grants: Arc::default(),
     })
 }
 

@@ -179,7 +179,7 @@ fn ignore(place: Place<'_>) -> Option<Ignore> {
 fn break_glass(place: Place<'_>) -> Option<BreakGlassBounds> {
     let members = place.object(&["maxDuration", "reasonPattern"])?;
     let max_duration = optional(&members, "maxDuration", |place| place.parse(values::duration));
-    let reason_pattern = optional(&members, "reasonPattern", |place| place.text().map(str::to_owned));
+    let reason_pattern = optional(&members, "reasonPattern", |place| place.parse(values::pattern));
     Some(BreakGlassBounds { max_duration: max_duration?, reason_pattern: reason_pattern? })
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Relations between bounds are asserted at compile time. No other file holds a bare number that limits something.
 
+mod incident;
+
 use std::time::Duration;
+
+pub use crate::limits::incident::*;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
