@@ -79,8 +79,12 @@ impl Reason {
     pub fn severity(self) -> &'static str {
         match self {
             Self::DriftObserved | Self::BreakGlassEnded => "Normal",
-            Self::BreakGlassOpened | Self::BreakGlassUsed => "Warning",
-            Self::DriftDenied | Self::DriftReverted | Self::DriftAnnotated | Self::DriftWarned => "Warning",
+            Self::DriftDenied
+            | Self::DriftReverted
+            | Self::DriftAnnotated
+            | Self::DriftWarned
+            | Self::BreakGlassOpened
+            | Self::BreakGlassUsed => "Warning",
         }
     }
 }

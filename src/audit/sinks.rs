@@ -81,7 +81,7 @@ impl Recorder {
         self.metrics.decided(verdict);
         match (verdict.ruling, effect) {
             (Ruling::Allow, Effect::Stored) if verdict.glass.is_some() => {
-                self.record(Record::of(verdict, &seen(), now))
+                self.record(Record::of(verdict, &seen(), now));
             }
             (Ruling::Allow, _) | (_, Effect::DryRun) => {}
             (Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny, Effect::Stored) => {

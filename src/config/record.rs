@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn object(spec: Value, status: Value) -> Value {
+    fn object(spec: &Value, status: &Value) -> Value {
         let metadata = json!({
             "name": "inc-1", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z", "generation": 1, "resourceVersion": "7",
         });
@@ -96,13 +96,13 @@ mod tests {
     #[test]
     fn a_record_of_a_person_is_for_its_creator_or_whom_it_names() {
         let spec = json!({ "reason": "INC-1 x", "duration": "2h", "match": { "namespaces": ["shop"] }, "createdBy": "oncall" });
-        let read = record(&object(spec.clone(), Value::Null)).unwrap();
+        let read = record(&object(&spec, &Value::Null)).unwrap();
         assert_eq!(read.grant.who, Who::Subjects(vec![Subject::User("oncall".into())]));
         assert_eq!(read.grant.ends(), "2026-11-23T12:00:00Z".parse().unwrap());
         let mut named = spec;
         named["subjects"] = json!([{ "kind": "Group", "name": "sre" }]);
         assert_eq!(
-            record(&object(named, json!({}))).unwrap().grant.who,
+            record(&object(&named, &json!({}))).unwrap().grant.who,
             Who::Subjects(vec![Subject::Group("sre".into())])
         );
     }
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn without_a_creator_it_grants_nothing() {
         let spec = json!({ "reason": "INC-1 x", "duration": "2h", "match": { "namespaces": ["shop"] } });
-        let faults = record(&object(spec, Value::Null)).unwrap_err();
+        let faults = record(&object(&spec, &Value::Null)).unwrap_err();
         assert!(faults[0].what.contains("nobody is known to have created it"), "{faults:?}");
     }
 
@@ -119,9 +119,9 @@ mod tests {
         let about = json!({ "group": "apps", "kind": "Deployment", "namespace": "shop", "name": "web", "uid": "1" });
         let spec = json!({ "reason": "INC-1 x", "duration": "2h", "object": about, "createdBy": "oncall" });
         let now = "2026-11-23T10:30:00Z".parse().unwrap();
-        let read = record(&object(spec.clone(), json!({ "state": "Open" }))).unwrap();
+        let read = record(&object(&spec, &json!({ "state": "Open" }))).unwrap();
         assert!(read.is_open(now) && read.grant.who == Who::Permitted);
         let ended = json!({ "state": "Ended", "ended": "2026-11-23T10:20:00Z" });
-        assert!(!record(&object(spec, ended)).unwrap().is_open(now));
+        assert!(!record(&object(&spec, &ended)).unwrap().is_open(now));
     }
 }

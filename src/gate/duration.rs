@@ -48,8 +48,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 pub fn written(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(seconds / 3600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let text: String = units.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
+    let parts: Vec<String> = units.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.concat() }
 }
 
 #[cfg(test)]
@@ -62,6 +62,6 @@ mod tests {
             let span = Duration::from_secs(seconds);
             assert_eq!(duration(&written(span)), Ok(span));
         }
-        assert_eq!(written(Duration::from_secs(5_400)), "1h30m");
+        assert_eq!(written(Duration::from_mins(90)), "1h30m");
     }
 }

@@ -6,8 +6,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
-use crate::gate::ignore::Exception;
 use crate::gate::glass::Glass;
+use crate::gate::ignore::Exception;
 use crate::gate::patch::Patch;
 use crate::gate::write::User;
 

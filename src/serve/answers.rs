@@ -89,8 +89,14 @@ pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut
 /// Whether [`Facts`] can hold the answer; nobody is asked in vain.
 pub(crate) fn can_be_answered(question: &Question) -> bool {
     match question {
-        Question::Fetch(_) | Question::Blame(_) | Question::Namespace(_) | Question::Form(_) => true,
-        Question::Access { .. } | Question::Open(_) | Question::Record(_) | Question::End { .. } => true,
+        Question::Fetch(_)
+        | Question::Blame(_)
+        | Question::Namespace(_)
+        | Question::Form(_)
+        | Question::Access { .. }
+        | Question::Open(_)
+        | Question::Record(_)
+        | Question::End { .. } => true,
         Question::Owner(_) => false,
     }
 }
