@@ -47,7 +47,7 @@ impl<'a> Structural<'a> {
         let map = match schema {
             Value::Object(schema) => self.map(schema, 0, Some(self.metadata))?,
             Value::Null => {
-                let members = self.resource_members(self.metadata, Zero::Written);
+                let members = self.resource_members(Member { zero: Zero::Written, ..value(self.metadata) });
                 Type::Map(MapType::new(members, false, true, Some(value(Arena::DEDUCED))))
             }
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -95,9 +95,14 @@ impl<'a> Structural<'a> {
         let metadata = metadata.or(flag(schema, "x-kubernetes-embedded-resource").then_some(self.embedded_metadata));
         let mut members = Vec::new();
         if let Some(metadata) = metadata {
-            // Of a resource within another, the server writes no metadata.
-            let zero = if metadata == self.metadata { Zero::Written } else { Zero::Value };
-            members = self.resource_members(metadata, zero);
+            let is_own = metadata == self.metadata;
+            // Of a resource within another, the server writes no metadata, but makes some of a null.
+            let member = Member {
+                zero: if is_own { Zero::Written } else { Zero::Unknown },
+                nullable: !is_own,
+                ..value(metadata)
+            };
+            members = self.resource_members(member);
         }
         let properties = schema.get("properties").and_then(Value::as_object);
         for (name, property) in properties.into_iter().flatten() {
@@ -120,8 +125,7 @@ impl<'a> Structural<'a> {
         Ok(Type::Map(MapType::new(members, atomic, open, any)))
     }
 
-    fn resource_members(&mut self, metadata: TypeId, zero: Zero) -> Vec<(Box<str>, Member)> {
-        let metadata = Member { zero, ..value(metadata) };
+    fn resource_members(&mut self, metadata: Member) -> Vec<(Box<str>, Member)> {
         let text = self.scalar(Meaning::String);
         vec![("apiVersion".into(), value(text)), ("kind".into(), value(text)), ("metadata".into(), metadata)]
     }

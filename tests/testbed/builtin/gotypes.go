@@ -77,6 +77,11 @@ func (f field) zero() string {
 	}
 }
 
+// alwaysNull says of a member that the server writes a null where it is absent.
+func (f field) alwaysNull() bool {
+	return f.typ.Kind() == reflect.Pointer && !f.omitempty && !f.omitzero
+}
+
 // opaque says of a struct that it is written as one JSON value by a method of its own.
 func opaque(t reflect.Type) bool {
 	switch t.PkgPath() + "." + t.Name() {

@@ -168,6 +168,8 @@ func (w *walk) members(s *schema, goType reflect.Type, path string) string {
 			text += `,"depends"`
 		case ok && value.json != "":
 			text += `,"is",` + value.json
+		case f.alwaysNull():
+			text += `,"is",null`
 		}
 		members = append(members, text+"]")
 	}
