@@ -9,9 +9,9 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use crate::app::configuration::Asked;
 use crate::cluster::client;
 use crate::cluster::openapi::{GroupVersion, Learnt};
-use crate::config::Settings;
 use crate::follow::{Follow, SourceStatus, Start, Statuses};
 use crate::gate::basis::Basis;
 use crate::limits;
@@ -47,22 +47,28 @@ pub(super) async fn wanted(
     }
 }
 
-/// Waits until every source has a revision or was asked for one, and is read with all kinds that the API server knows; at most
+/// Waits until the cluster's objects are known, and every source has a revision or was asked for one, and is read with all kinds that the API server knows; at most
 /// [`limits::READY_WAIT_MAX`].
 ///
 /// Webhook entries rendered before that would replace those of the last run, and what it guarded would go in unjudged.
-pub(super) async fn restored(follow: &Follow, mut answered: watch::Receiver<Answered>) {
+pub(super) async fn restored(
+    follow: &Follow,
+    mut answered: watch::Receiver<Answered>,
+    mut asked: watch::Receiver<Arc<Asked>>,
+) {
     let mut status = follow.status();
     let known = |sources: &Statuses| sources.iter().all(|it| it.revision.is_some() || it.start == Start::Asked);
     let restored = async {
         loop {
+            let whole = asked.borrow_and_update().whole;
             let sources = Arc::clone(&status.borrow_and_update());
-            if known(&sources) && is_loaded(&sources, &answered.borrow_and_update()) {
+            if whole && known(&sources) && is_loaded(&sources, &answered.borrow_and_update()) {
                 return;
             }
             let more = tokio::select! {
                 changed = status.changed() => changed,
                 changed = answered.changed() => changed,
+                changed = asked.changed() => changed,
             };
             if more.is_err() {
                 return;
@@ -121,8 +127,7 @@ pub(super) async fn learnt(
 /// Who we are to the API server: our own writes are never ours to judge. Asked until it is known.
 pub(super) async fn identity(
     client: Client,
-    follow: Follow,
-    settings: Arc<Settings>,
+    landfast: watch::Sender<Option<String>>,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut shutdown = pin!(shutdown);
@@ -141,10 +146,7 @@ pub(super) async fn identity(
     if identity.is_administrator() {
         tracing::warn!(user = %identity.user, "Landfast runs as an administrator: its own writes are judged like a person's");
     } else {
-        let mut policy = settings.policy.as_ref().clone();
-        policy.landfast = Some(identity.user);
-        let settings = Settings { policy: Arc::new(policy), ..settings.as_ref().clone() };
-        follow.set_settings(Arc::new(settings)).await;
+        landfast.send_replace(Some(identity.user));
     }
     shutdown.await;
 }

@@ -5,12 +5,14 @@
 
 mod answers;
 mod bridges;
+mod configuration;
 mod progress;
+mod statuses;
 
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::app::answers::World;
 use crate::app::bridges::Answered;
+use crate::app::configuration::{Asked, Configuring};
 use crate::app::progress::Followed;
 use crate::audit::Clock;
 use crate::audit::board::Board;
@@ -30,13 +33,14 @@ use crate::audit::journal::{self, Journal};
 use crate::audit::metrics::{Metrics, Tampered};
 use crate::audit::sinks::{Audit, Recorder};
 use crate::cluster::client;
+use crate::cluster::configuration::{Seen, Watching};
 use crate::cluster::form::Forms;
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
 use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
+use crate::cluster::statuses::Statuses;
 use crate::cluster::webhook::Backend;
 use crate::cluster::writer::Writer;
-use crate::config;
 use crate::drift::schema::Schemas;
 use crate::follow::{self, Follow};
 use crate::git::fetch::Fetcher;
@@ -54,7 +58,7 @@ const OWN_NAMESPACE: &str = "landfast-system";
 /// What `landfast serve` was asked for.
 #[derive(Debug)]
 pub struct Options {
-    /// Files and folders of configuration.
+    /// Files and folders of configuration, beside the objects in the cluster.
     pub config: Vec<PathBuf>,
     /// How to reach the API server; else `KUBECONFIG`, else as a Pod.
     pub kubeconfig: Option<PathBuf>,
@@ -139,20 +143,17 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program } = options;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     let clock: Clock = Arc::new(Timestamp::now);
-    let settings = load(&config, clock())?;
+    let client = connected(kubeconfig.as_deref(), reach.as_ref(), &config).await?;
     let store = Arc::new(Store::open(&state_dir)?);
-    let client = match client::connect(kubeconfig.as_deref()).await {
-        Ok(client) => Some(client),
-        Err(client::ClientError::Nowhere(_)) if reach.is_none() => None,
-        Err(error) => return Err(error.into()),
-    };
+    let opened = Configuring::open(config, Arc::clone(&store), client.is_some(), clock());
+    let (configuring, asked) = opened.map_err(|faults| anyhow::anyhow!(list(&faults)))?;
 
     let ends = Ends { serving: watch::channel(false).0, all: watch::channel(false).0 };
     let mut tasks = Tasks::new();
     let metrics = Arc::new(Metrics::new());
     let schemas = Schemas::builtin();
     let (follower, follow) = follow::follow(follow::Options {
-        settings: Arc::clone(&settings),
+        settings: Arc::clone(&asked.borrow().settings),
         schemas: schemas.clone(),
         store: Arc::clone(&store),
         fetcher: Fetcher::new(program),
@@ -163,6 +164,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     let sink = client.clone().map(|client| Arc::new(Writer::new(client)) as Arc<dyn EventSink>);
     let (recorder, board) = records(&mut tasks, &ends, &store, sink, (&metrics, &clock))?;
+    let objects = configured(&mut tasks, &ends, client.as_ref(), (configuring, &asked), (&follow, &recorder, &clock));
+
     let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
     let admission = Admission::new(follow.basis(), world, recorder, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
@@ -173,15 +176,15 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let nobody = if client.is_some() { Answered::For(BTreeSet::new()) } else { Answered::NobodyToAsk };
     let (in_force, answered) = watch::channel(nobody);
     let (standing, fares) = watch::channel(Standing::default());
-    let progress = Followed::new(follow.clone(), answered, reach.is_some().then_some(fares));
+    let progress = Followed::new(follow.clone(), answered, asked, reach.is_some().then_some(fares));
     let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, &metrics, &clock));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
 
-    if let Some(client) = client {
+    if let (Some(client), Some(objects)) = (client, objects) {
         let cluster = Cluster { client, reach, stand_down, standing, clock, bundle: shown.bundle, metrics, in_force };
-        cluster.watch(&mut tasks, &ends, &follow, schemas, settings);
+        cluster.watch(&mut tasks, &ends, &follow, schemas, objects);
     }
     let mut serving = JoinSet::new();
     serving.spawn(webhooks.run(ends.serving()));
@@ -192,6 +195,19 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ends.all.send_replace(true);
     while tasks.join_next().await.is_some() {}
     ended
+}
+
+/// The API server, where there is one; without it everything must stand in files.
+async fn connected(
+    kubeconfig: Option<&Path>,
+    reach: Option<&Reachable>,
+    config: &[PathBuf],
+) -> anyhow::Result<Option<kube::Client>> {
+    match client::connect(kubeconfig).await {
+        Ok(client) => Ok(Some(client)),
+        Err(client::ClientError::Nowhere(_)) if reach.is_none() && !config.is_empty() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Who learns of verdicts, and what is known of those before the start.
@@ -212,6 +228,27 @@ fn records(
     Ok((audit.recorder, board))
 }
 
+/// Has the configuration kept; with a cluster, what is to be done with its objects.
+fn configured(
+    tasks: &mut Tasks,
+    ends: &Ends,
+    client: Option<&kube::Client>,
+    (configuring, asked): (Configuring, &watch::Receiver<Arc<Asked>>),
+    (follow, recorder, clock): (&Follow, &Recorder, &Clock),
+) -> Option<Objects> {
+    let (landfast, landfast_seen) = watch::channel(None);
+    let (watching, seen) = client.cloned().map(Watching::new).unzip();
+    let around = configuration::Around {
+        follow: follow.clone(),
+        recorder: recorder.clone(),
+        clock: Arc::clone(clock),
+        seen: seen.clone(),
+        landfast: landfast_seen,
+    };
+    spawn(tasks, "configuration", configuring.run(around, ends.all()));
+    Some(Objects { watching: watching?, seen: seen?, asked: asked.clone(), landfast })
+}
+
 /// Who answers what `decide` asks.
 fn world(
     tasks: &mut Tasks,
@@ -226,17 +263,6 @@ fn world(
         forms
     });
     Arc::new(World::new(follow.clone(), client.cloned(), forms, Arc::clone(clock)))
-}
-
-fn load(config: &[PathBuf], now: Timestamp) -> anyhow::Result<Arc<config::Settings>> {
-    let settings = config::load(config).map_err(|faults| anyhow::anyhow!(list(&faults)))?;
-    for notice in &settings.notices {
-        tracing::warn!(%notice, "Configuration without effect");
-    }
-    for notice in settings.policy.over(now) {
-        tracing::warn!(%notice, "Configuration without effect");
-    }
-    Ok(Arc::new(settings))
 }
 
 /// Waits for a signal (fine), or for a part that ends by itself (not fine).
@@ -292,8 +318,29 @@ struct Cluster {
     in_force: watch::Sender<Answered>,
 }
 
+/// The operator's objects in the cluster.
+struct Objects {
+    watching: Watching,
+    seen: watch::Receiver<Seen>,
+    asked: watch::Receiver<Arc<Asked>>,
+    landfast: watch::Sender<Option<String>>,
+}
+
+impl Objects {
+    fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, client: &kube::Client, clock: &Clock) {
+        let Self { watching, seen, asked, landfast } = self;
+        let (desired, wanted) = watch::channel(Arc::default());
+        let statuses =
+            Statuses { writer: Writer::new(client.clone()), desired: wanted, seen, clock: Arc::clone(clock) };
+        spawn(tasks, "objects", watching.run(ends.all()));
+        spawn(tasks, "told", statuses::desired(asked, follow.clone(), desired, ends.all()));
+        spawn(tasks, "statuses", statuses.run(ends.all()));
+        spawn(tasks, "identity", bridges::identity(client.clone(), landfast, ends.all()));
+    }
+}
+
 impl Cluster {
-    fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, settings: Arc<config::Settings>) {
+    fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, objects: Objects) {
         let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force } = self;
         let answered = in_force.subscribe();
         let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
@@ -301,7 +348,8 @@ impl Cluster {
         spawn(tasks, "wanted", bridges::wanted(follow.basis(), follow.status(), wanted, ends.all()));
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
-        spawn(tasks, "identity", bridges::identity(client.clone(), follow.clone(), settings, ends.all()));
+        let asked = objects.asked.clone();
+        objects.watch(tasks, ends, follow, &client, &clock);
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
         let alarm = Arc::new(move |tampering: Tampering| {
             let how = match tampering {
@@ -315,7 +363,7 @@ impl Cluster {
         let (follow, early, end) = (follow.clone(), ends.all(), ends.all());
         spawn(tasks, "webhooks", async move {
             tokio::select! {
-                () = bridges::restored(&follow, answered) => keeper.run(follow.basis(), end).await,
+                () = bridges::restored(&follow, answered, asked) => keeper.run(follow.basis(), end).await,
                 () = early => {}
             }
         });

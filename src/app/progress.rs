@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use crate::app::bridges::{Answered, is_loaded};
+use crate::app::configuration::Asked;
 use crate::cluster::standing::Standing;
 use crate::follow::{Follow, SourceStatus};
-use crate::serve::status::{KEPT, Phase, Progress, SourceReport, WebhooksReport};
+use crate::serve::status::{ConfigurationReport, KEPT, Phase, Progress, SourceReport, WebhooksReport};
 
 /// The progress of the process.
 pub(super) struct Followed {
     follow: Follow,
     answered: watch::Receiver<Answered>,
+    asked: watch::Receiver<Arc<Asked>>,
     /// How our webhook configuration fares, where we keep it.
     webhooks: Option<watch::Receiver<Standing>>,
     /// Once loaded is loaded: what a later commit brings holds nobody back.
@@ -25,10 +27,11 @@ impl Followed {
     pub(super) fn new(
         follow: Follow,
         answered: watch::Receiver<Answered>,
+        asked: watch::Receiver<Arc<Asked>>,
         webhooks: Option<watch::Receiver<Standing>>,
     ) -> Arc<Self> {
         let (loaded, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { follow, answered, webhooks, loaded, draining })
+        Arc::new(Self { follow, answered, asked, webhooks, loaded, draining })
     }
 
     /// From now on nobody is to be sent here.
@@ -42,7 +45,7 @@ impl Progress for Followed {
         if self.draining.load(Ordering::Relaxed) {
             Phase::Draining
         } else if self.loaded.load(Ordering::Relaxed)
-            || is_loaded(&self.follow.status().borrow(), &self.answered.borrow())
+            || (self.asked.borrow().whole && is_loaded(&self.follow.status().borrow(), &self.answered.borrow()))
         {
             self.loaded.store(true, Ordering::Relaxed);
             Phase::Loaded
@@ -53,6 +56,16 @@ impl Progress for Followed {
 
     fn sources(&self) -> Vec<SourceReport> {
         self.follow.status().borrow().iter().map(report).collect()
+    }
+
+    fn configuration(&self) -> ConfigurationReport {
+        let asked = self.asked.borrow();
+        let faulty = asked.told.iter().filter(|told| !told.faults.is_empty());
+        ConfigurationReport {
+            faults: asked.faults.iter().map(ToString::to_string).collect(),
+            objects: faulty.map(|told| (format!("{} {}", told.kind, told.name), told.faults.clone())).collect(),
+            notices: asked.settings.notices.iter().map(ToString::to_string).collect(),
+        }
     }
 
     fn webhooks(&self) -> Option<WebhooksReport> {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::change::Reconfigured;
 use crate::audit::fold::Repeats;
 use crate::audit::record::Record;
 use crate::audit::safety::Refusals;
@@ -28,6 +29,8 @@ pub enum Line {
     Record(Box<Record>),
     /// How often one above was repeated.
     Repeats(Repeats),
+    /// A change of the configuration.
+    Reconfigured(Reconfigured),
 }
 
 /// The files of the journal in a folder, the older one first, whether or not they are there.
@@ -52,7 +55,7 @@ pub fn refusals(folder: &Path) -> Result<Refusals, JournalError> {
         let read = match File::open(&path) {
             Ok(file) => visit(BufReader::new(file), |line| match line {
                 Line::Record(record) => refusals.take(&record),
-                Line::Repeats(_) => {}
+                Line::Repeats(_) | Line::Reconfigured(_) => {}
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -170,7 +173,7 @@ fn read(text: &[u8]) -> Vec<Record> {
         match serde_json::from_slice(line) {
             Ok(Line::Record(record)) => records.push(*record),
             Ok(Line::Repeats(line)) => drop(repeats.insert(line.id, line.repeated)),
-            Err(_) => {} // torn, or of a version that this one does not know
+            Ok(Line::Reconfigured(_)) | Err(_) => {} // no verdict, torn, or of a version that this one does not know
         }
     }
     records.drain(..records.len().saturating_sub(limits::RECORDS_KEPT));

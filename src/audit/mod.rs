@@ -10,6 +10,7 @@
 //! decides, and nothing here talks to the API server: that is behind [`event::EventSink`].
 
 pub mod board;
+pub mod change;
 pub mod event;
 pub mod fold;
 pub mod journal;

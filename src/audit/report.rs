@@ -100,6 +100,7 @@ impl Ledger {
     /// Takes a line of a journal. Repeats count for the record before them in the same journal.
     pub fn take(&mut self, line: Line) {
         match line {
+            Line::Reconfigured(_) => {}
             Line::Record(record) if record.time >= self.until => {}
             // What is safe hangs on a whole day, however short the span.
             Line::Record(record) if record.time < self.since => self.refusals.take(&record),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::board::Board;
+use crate::audit::change::Reconfigured;
 use crate::audit::event::{EventSink, Events, Told};
 use crate::audit::fold::{Fold, Folded};
 use crate::audit::journal::{Journal, Line};
@@ -21,8 +22,15 @@ use crate::limits;
 /// Where verdicts are handed in. Cheap to clone; never waits.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    queue: mpsc::Sender<Record>,
+    queue: mpsc::Sender<Entry>,
     metrics: Arc<Metrics>,
+}
+
+/// What is on the record.
+#[derive(Debug)]
+enum Entry {
+    Verdict(Box<Record>),
+    Reconfigured(Reconfigured),
 }
 
 /// Whether a write is to be stored.
@@ -36,7 +44,7 @@ pub enum Effect {
 
 /// Empties the queue: journal, log, board, and the queue of Events.
 pub struct Sinks {
-    queue: mpsc::Receiver<Record>,
+    queue: mpsc::Receiver<Entry>,
     fold: Fold,
     journal: Option<Journal>,
     board: Arc<Board>,
@@ -92,7 +100,16 @@ impl Recorder {
 
     /// Hands a record in; a full queue drops and counts it.
     pub fn record(&self, record: Record) {
-        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.queue.try_send(record) {
+        self.hand_in(Entry::Verdict(Box::new(record)));
+    }
+
+    /// Hands in a change of the configuration.
+    pub fn reconfigured(&self, change: Reconfigured) {
+        self.hand_in(Entry::Reconfigured(change));
+    }
+
+    fn hand_in(&self, entry: Entry) {
+        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.queue.try_send(entry) {
             self.metrics.dropped("queue");
         }
     }
@@ -126,9 +143,17 @@ impl Sinks {
         self.write(lines).await;
     }
 
-    async fn take(&mut self, batch: &mut Vec<Record>) {
+    async fn take(&mut self, batch: &mut Vec<Entry>) {
         let mut lines = Vec::new();
-        for record in batch.drain(..) {
+        for entry in batch.drain(..) {
+            let record = match entry {
+                Entry::Verdict(record) => *record,
+                Entry::Reconfigured(change) => {
+                    change.log();
+                    lines.push(Line::Reconfigured(change));
+                    continue;
+                }
+            };
             match self.fold.take(&record) {
                 Folded::First => {
                     log::write(&record);

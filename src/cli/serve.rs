@@ -13,8 +13,8 @@ use crate::limits;
 /// Options of `landfast serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Configuration: a file or a folder of GitSources and DriftPolicies; may be given more than once.
-    #[arg(long, value_name = "FILE|DIR", required = true)]
+    /// Configuration: a file or a folder of GitSources and DriftPolicies, beside those in the cluster; may be given more than once.
+    #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
     /// How to reach the API server; else KUBECONFIG, else as a Pod in the cluster.
     #[arg(long, value_name = "FILE")]

@@ -1,14 +1,15 @@
 //! What do we ask of the API server, and what do we keep in it?
 //!
 //! Reads: [`client`] who we are, [`openapi`] kinds and schemas, [`namespace`] whether a namespace is going away,
-//! [`form`] what the server makes of a declaration.
-//! Keeps: [`keeper`] our webhook configuration, as [`webhook`] renders it. Every write goes through [`writer`] and nowhere else.
+//! [`form`] what the server makes of a declaration, [`configuration`] which of the operator's objects it holds.
+//! Keeps: [`keeper`] our webhook configuration, as [`webhook`] renders it, [`statuses`] of the operator's objects. Every write goes through [`writer`] and nowhere else.
 //! Decides nothing about a write of others, and spawns nothing.
 
 pub mod access;
 pub mod call;
 pub mod client;
 pub mod condition;
+pub mod configuration;
 mod coverage;
 mod documents;
 pub mod form;
@@ -20,6 +21,7 @@ pub mod openapi;
 mod reading;
 pub mod records;
 pub mod standing;
+pub mod statuses;
 mod surroundings;
 pub mod webhook;
 pub mod writer;

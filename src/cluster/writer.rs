@@ -1,5 +1,5 @@
 //! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configurations, its
-//! Namespace, Events. What it only rehearses (dry-runs) goes through here as well.
+//! Namespace, Events, the statuses of the operator's objects. What it only rehearses (dry-runs) goes through here as well.
 //!
 //! All writes by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
 
@@ -12,14 +12,16 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, 
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
 use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
-use kube::core::Request;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::audit::event::{Event, EventError, EventSink};
 use crate::cluster::call::{CallError, within_time};
+use crate::cluster::statuses::Desired;
 use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
+use crate::config::crd::{GROUP, VERSION};
 
 /// A kind of webhook configuration.
 pub trait Configuration: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned {}
@@ -138,6 +140,21 @@ impl Writer {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let name = lease.metadata.name.as_deref().unwrap_or_default();
         within_time(Api::namespaced(self.client.clone(), namespace).replace(name, &parameters, lease)).await
+    }
+
+    /// Applies the status of one of the operator's objects; another object of its name is a conflict (409).
+    pub async fn apply_status(&self, of: &Desired, status: Value) -> Result<(), CallError> {
+        let kind = GroupVersionKind::gvk(GROUP, VERSION, &of.kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, of.plural);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let object = json!({
+            "apiVersion": resource.api_version,
+            "kind": of.kind,
+            "metadata": { "name": of.name, "uid": of.uid },
+            "status": status,
+        });
+        within_time(api.patch_status(&of.name, &parameters(), &Patch::Apply(&object))).await?;
+        Ok(())
     }
 
     /// Asks what would become of a write to the resource at this path (`/apis/apps/v1/namespaces/shop/deployments`): a dry-run.

@@ -29,14 +29,18 @@ pub struct Object {
     pub name: String,
     /// What it asks for.
     pub spec: Spec,
+    /// Changes with what it asks for.
+    pub fingerprint: u64,
+    /// When it was created; files have no age.
+    pub created: Option<Timestamp>,
 }
 
 /// Where an object was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The file as given.
+    /// The file as given; of an object in the cluster what kubectl calls it, as in `driftpolicies/shop`.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 where it was written in the cluster.
     pub line: u32,
 }
 
@@ -298,6 +302,15 @@ pub struct GrantMatch {
     pub kinds: Option<Vec<KindName>>,
     /// Names of objects.
     pub names: Option<Globs>,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.file),
+            line => write!(f, "{}:{line}", self.file),
+        }
+    }
 }
 
 impl std::fmt::Debug for Url {

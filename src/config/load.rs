@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::crd::Object;
 use crate::config::{Settings, decode, resolve};
 use crate::gate::basis::Fault;
 use crate::limits::FILE_BYTES_MAX;
@@ -12,27 +13,34 @@ use crate::yaml::documents;
 ///
 /// All faults at once, each with its file and line.
 pub fn load(paths: &[PathBuf]) -> Result<Settings, Vec<Fault>> {
-    let mut faults = Vec::new();
-    let mut texts = Vec::new();
+    let (texts, faults) = texts(paths);
+    decoded(&texts, faults).map(|(_, settings)| settings)
+}
+
+/// The texts of files, each with its name, and what could not be read.
+pub fn texts(paths: &[PathBuf]) -> (Vec<(String, String)>, Vec<Fault>) {
+    let (mut texts, mut faults) = (Vec::new(), Vec::new());
     for file in files(paths, &mut faults) {
         match read(&file) {
             Ok(text) => texts.push((file.display().to_string(), text)),
             Err(what) => faults.push(unreadable(&file, what)),
         }
     }
-    let parsed = parse(&texts).map_err(|more| faults.extend(more));
-    match parsed {
-        Ok(settings) if faults.is_empty() => Ok(settings),
-        Ok(_) | Err(()) => {
-            faults.sort();
-            Err(faults)
-        }
-    }
+    (texts, faults)
 }
 
 /// The configuration in texts that were read already, each with the name of its file.
 pub fn parse(texts: &[(String, String)]) -> Result<Settings, Vec<Fault>> {
-    let (mut faults, mut objects) = (Vec::new(), Vec::new());
+    decoded(texts, Vec::new()).map(|(_, settings)| settings)
+}
+
+/// The objects in texts that were read already; faults of reading are handed in, so that all come at once.
+pub fn objects(texts: &[(String, String)], faults: Vec<Fault>) -> Result<Vec<Object>, Vec<Fault>> {
+    decoded(texts, faults).map(|(objects, _)| objects)
+}
+
+fn decoded(texts: &[(String, String)], mut faults: Vec<Fault>) -> Result<(Vec<Object>, Settings), Vec<Fault>> {
+    let mut objects = Vec::new();
     for (file, text) in texts {
         match documents(text) {
             Ok(nodes) => objects.extend(decode::file(file, &nodes, &mut faults)),
@@ -42,7 +50,7 @@ pub fn parse(texts: &[(String, String)]) -> Result<Settings, Vec<Fault>> {
     // What stands between good objects is said too, so that one run shows all there is to mend.
     let resolved = resolve::resolve(&objects).map_err(|more| faults.extend(more));
     match resolved {
-        Ok(settings) if faults.is_empty() => Ok(settings),
+        Ok(settings) if faults.is_empty() => Ok((objects, settings)),
         Ok(_) | Err(()) => {
             faults.sort();
             Err(faults)

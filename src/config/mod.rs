@@ -6,6 +6,7 @@
 pub mod crd;
 mod decode;
 pub mod definition;
+pub mod held;
 mod load;
 mod reader;
 pub mod record;
@@ -18,10 +19,12 @@ pub use crate::config::values::{duration, printable_url};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::policy::Policy;
 
-pub use crate::config::load::{load, parse};
+pub use crate::config::load::{load, objects, parse, texts};
 
 /// Everything the operator asked for, resolved.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +36,33 @@ pub struct Settings {
     /// All policies, resolved.
     pub policy: Arc<Policy>,
     /// What loads but has no effect yet, and what conflicts: to be said in the log, the status and the CLI.
-    pub notices: Vec<Fault>,
+    pub notices: Vec<Notice>,
+}
+
+/// Something that loads, and is to be known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// In words, with its place.
+    pub fault: Fault,
+    /// What it is about.
+    pub topic: Topic,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// The object asks for what is not built.
+    NotBuilt,
+    /// Another policy of the same precedence governs what both match.
+    Conflict,
+    /// It names something that is not there.
+    Unknown,
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.fault.fmt(f)
+    }
 }
 
 /// One GitSource, resolved.
@@ -57,6 +86,8 @@ pub struct SourceSettings {
     pub scope: Scope,
     /// How far behind the head a deployer may be.
     pub max_lag: Duration,
+    /// When it was created: of two that declare one object the older keeps it. Files have no age, and come first.
+    pub created: Option<Timestamp>,
 }
 
 /// What a tree is that holds files of Kustomize or Helm.
@@ -100,7 +131,7 @@ mod tests {
         read(text).unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
-    fn said(faults: &[Fault]) -> Vec<String> {
+    fn said<T: ToString>(faults: &[T]) -> Vec<String> {
         faults.iter().map(ToString::to_string).collect()
     }
 

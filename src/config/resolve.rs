@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::crd::{
     self, BreakGlassBounds, DriftPolicy, GitSource, Globs, Object, PolicyMatch, Render, Rulings, SourceRef, Spec,
 };
-use crate::config::{Settings, SourceSettings, TreeReading, unbuilt, values};
+use crate::config::{Notice, Settings, SourceSettings, Topic, TreeReading, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::ignore::Ignore;
 use crate::gate::policy::{Bounds, FailurePolicy, Match, Mode, Policy, Rule};
@@ -30,7 +30,7 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
         }
         let is_built = missing.is_empty();
         match &object.spec {
-            Spec::GitSource(spec) if is_built => settings.sources.extend(source(&object.name, spec)),
+            Spec::GitSource(spec) if is_built => settings.sources.extend(source(object, spec)),
             Spec::DriftPolicy(spec) if is_built => policies.push((object, rule(&object.name, spec))),
             Spec::DriftPolicy(spec) => policies.push((object, observing(rule(&object.name, spec)))),
             Spec::GitSource(_) => settings.idle.push(SourceId(object.name.as_str().into())),
@@ -38,7 +38,8 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
         }
     }
     settings.sources.sort_by(|a, b| a.id.cmp(&b.id));
-    policies.sort_by(|(_, a), (_, b)| (a.precedence, &a.name).cmp(&(b.precedence, &b.name)));
+    // Files have no age: they come first, in the order of their names.
+    policies.sort_by(|(x, a), (y, b)| (a.precedence, x.created, &a.name).cmp(&(b.precedence, y.created, &b.name)));
     settings.notices.extend(conflicts(&policies));
     settings.notices.extend(unknown_sources(objects));
     settings.notices.sort();
@@ -56,25 +57,26 @@ fn twice(objects: &[Object]) -> Vec<Fault> {
     for (n, object) in objects.iter().enumerate() {
         let same = |other: &&Object| other.spec.kind() == object.spec.kind() && other.name == object.name;
         if let Some(first) = objects[..n].iter().find(same) {
-            let place = format!("{}:{}", first.origin.file, first.origin.line);
-            faults.push(fault(object, format!("{} {} is there already, at {place}", object.spec.kind(), object.name)));
+            let (kind, name, place) = (object.spec.kind(), &object.name, &first.origin);
+            faults.push(fault(object, format!("{kind} {name} is there already, at {place}")));
         }
     }
     faults
 }
 
-fn without_effect(object: &Object, missing: &[&str]) -> Fault {
+fn without_effect(object: &Object, missing: &[&str]) -> Notice {
     let (kind, name) = (object.spec.kind(), &object.name);
     let consequence = match object.spec {
         Spec::GitSource(_) => "it declares nothing",
         Spec::DriftPolicy(_) => "what it matches is only observed",
         Spec::BreakGlass(_) => "it opens nothing",
     };
-    fault(object, format!("{kind} {name} asks for what is not built yet: {}; {consequence}", missing.join(", ")))
+    let what = format!("{kind} {name} asks for what is not built yet: {}; {consequence}", missing.join(", "));
+    Notice { fault: fault(object, what), topic: Topic::NotBuilt }
 }
 
 /// `None` only for what [`unbuilt`] holds back.
-fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
+fn source(object: &Object, spec: &GitSource) -> Option<SourceSettings> {
     let SourceRef::Named(reference) = &spec.reference else { return None };
     let reading = match spec.render {
         Render::Auto => TreeReading::Detected,
@@ -83,7 +85,7 @@ fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
     };
     let Globs { patterns, set } = spec.scope.namespaces.clone().unwrap_or_default();
     Some(SourceSettings {
-        id: SourceId(name.into()),
+        id: SourceId(object.name.as_str().into()),
         url: spec.url.text.clone(),
         reference: reference.clone(),
         path: spec.path.clone(),
@@ -92,6 +94,7 @@ fn source(name: &str, spec: &GitSource) -> Option<SourceSettings> {
         default_namespace: spec.default_namespace.clone(),
         scope: Scope { namespaces: set, patterns, cluster_scoped: spec.scope.cluster_scoped },
         max_lag: spec.max_lag.unwrap_or(MAX_LAG_DEFAULT),
+        created: object.created,
     })
 }
 
@@ -134,8 +137,8 @@ fn observing(rule: Rule) -> Rule {
     Rule { mode: Mode::Observe, failure_policy: FailurePolicy::Ignore, ..rule }
 }
 
-/// Policies of one precedence that may match one object: files have no age, so the name decides who governs.
-fn conflicts(policies: &[(&Object, Rule)]) -> Vec<Fault> {
+/// Policies of one precedence that may match one object: the older governs; files have no age, so there the name decides.
+fn conflicts(policies: &[(&Object, Rule)]) -> Vec<Notice> {
     let mut notices = Vec::new();
     for (n, (object, rule)) in policies.iter().enumerate() {
         let earlier = policies[..n].iter().map(|(_, earlier)| earlier);
@@ -146,7 +149,7 @@ fn conflicts(policies: &[(&Object, Rule)]) -> Vec<Fault> {
                 "DriftPolicy {name} is Conflicted: it overlaps {first} at precedence {}; what both match, {first} governs",
                 rule.precedence
             );
-            notices.push(fault(object, what));
+            notices.push(Notice { fault: fault(object, what), topic: Topic::Conflict });
         }
     }
     notices
@@ -168,17 +171,15 @@ fn meet<T>(a: Option<&[T]>, b: Option<&[T]>, same: impl Fn(&T, &T) -> bool) -> b
     }
 }
 
-fn unknown_sources(objects: &[Object]) -> Vec<Fault> {
+fn unknown_sources(objects: &[Object]) -> Vec<Notice> {
     let is_known =
         |name: &String| objects.iter().any(|other| matches!(other.spec, Spec::GitSource(_)) && other.name == *name);
     let mut notices = Vec::new();
     for object in objects {
         let Spec::DriftPolicy(policy) = &object.spec else { continue };
         for name in policy.matches.sources.iter().flatten().filter(|name| !is_known(name)) {
-            notices.push(fault(
-                object,
-                format!("DriftPolicy {} matches the GitSource {name}, which is not there", object.name),
-            ));
+            let what = format!("DriftPolicy {} matches the GitSource {name}, which is not there", object.name);
+            notices.push(Notice { fault: fault(object, what), topic: Topic::Unknown });
         }
     }
     notices

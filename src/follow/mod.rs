@@ -71,8 +71,8 @@ pub struct Follow {
 enum Event {
     /// Was something merged a moment ago? Answered once a fetch that began after this has been published.
     Refresh(SourceId, oneshot::Sender<Refreshed>),
-    /// The operator asks for something else.
-    Settings(Arc<Settings>),
+    /// The operator asks for something else. Answered once it is published.
+    Settings(Arc<Settings>, oneshot::Sender<()>),
     /// Other break-glass is open than before.
     Grants(Arc<Grants>),
     /// The cluster's kinds have changed. Answered once they are published.
@@ -182,10 +182,12 @@ impl Follow {
         self.blames.of(line, deadline).await
     }
 
-    /// Follows another configuration from now on.
+    /// Follows another configuration from now on. Returns once its policies are published; its new sources take their time.
     pub async fn set_settings(&self, settings: Arc<Settings>) {
+        let (reply, published) = oneshot::channel();
         // A follower that has ended follows nothing more.
-        let _ = self.events.send(Event::Settings(settings)).await;
+        let _ = self.events.send(Event::Settings(settings, reply)).await;
+        let _ = published.await;
     }
 
     /// Lets in by this break-glass, and no other, from now on.

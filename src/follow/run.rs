@@ -154,9 +154,11 @@ impl Follower {
     async fn asked(&mut self, event: Event) {
         match event {
             Event::Refresh(id, reply) => self.refresh(&id, reply),
-            Event::Settings(settings) => {
+            Event::Settings(settings, reply) => {
                 self.adopt(&settings, Instant::now());
                 self.publish().await;
+                // Who has stopped waiting needs no answer.
+                let _ = reply.send(());
             }
             Event::Grants(grants) => {
                 self.grants = grants;
@@ -302,8 +304,11 @@ impl Follower {
     }
 
     async fn publish(&mut self) {
+        let mut sources: Vec<_> = self.sources.iter().collect();
+        // The older keeps what two declare.
+        sources.sort_by_key(|(id, source)| (source.settings.created, *id));
         let sources: Vec<_> =
-            self.sources.iter().map(|(id, source)| (id.clone(), Arc::clone(&source.standing.objects))).collect();
+            sources.into_iter().map(|(id, source)| (id.clone(), Arc::clone(&source.standing.objects))).collect();
         let crds = self.sources.values().flat_map(|source| source.standing.crds.values());
         let crds: Vec<_> = crds.cloned().collect();
         // Schemas anew, where the CRDs in force (or the cluster's kinds) are others than before.

@@ -94,6 +94,16 @@ pub const CONFIG_TEXT_MAX: usize = 2_048;
 /// Longest short name of a ref, in characters: Git keeps a loose ref as a file, whose name has at most 255 bytes.
 pub const CONFIG_REF_MAX: usize = 250;
 
+/// How often the files of `--config` are looked at. Two looks that agree are needed, so that nothing is read while it is written:
+/// a change is in force within a second.
+pub const CONFIG_LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long after a failed watch of the operator's objects they are asked for again.
+pub const CONFIG_RETRY: Duration = Duration::from_secs(2);
+
+/// How long what is told on the operator's objects is gathered before it is written.
+pub const STATUS_DEBOUNCE: Duration = Duration::from_millis(500);
+
 /// Deepest nesting of a JSON or YAML document (serde_json's own bound for JSON).
 pub const DEPTH_MAX: usize = 128;
 

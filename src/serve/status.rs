@@ -1,5 +1,6 @@
 //! How does it go? Health, readiness, metrics and state over plain HTTP, for people, probes and scrapers. It changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -63,6 +64,17 @@ pub struct SourceReport {
     pub fetched: Option<Timestamp>,
 }
 
+/// How the configuration fares, as the page shows it. Made in `app`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ConfigurationReport {
+    /// Why the files, as they are now, are not in force, each with file and line; then the last good ones are.
+    pub faults: Vec<String>,
+    /// The objects in the cluster that are not in force as they are now, each with all that is wrong with it.
+    pub objects: BTreeMap<String, Vec<String>>,
+    /// What loads without effect, and what conflicts.
+    pub notices: Vec<String>,
+}
+
 /// Our webhook configuration, as the page shows it. Made in `app` of what its keeper tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct WebhooksReport {
@@ -87,6 +99,9 @@ pub trait Progress: Send + Sync {
     /// Every source, in the order of their names.
     fn sources(&self) -> Vec<SourceReport>;
 
+    /// How the configuration fares.
+    fn configuration(&self) -> ConfigurationReport;
+
     /// How our webhook configuration fares; nothing where somebody else keeps it.
     fn webhooks(&self) -> Option<WebhooksReport>;
 }
@@ -107,6 +122,7 @@ struct Page {
     version: &'static str,
     ready: bool,
     policy_generation: u64,
+    configuration: ConfigurationReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhooks: Option<WebhooksReport>,
     sources: Vec<SourceReport>,
@@ -168,6 +184,7 @@ impl Status {
             version: env!("CARGO_PKG_VERSION"),
             ready: self.ready(),
             policy_generation: basis.policy.generation,
+            configuration: self.progress.configuration(),
             webhooks: self.progress.webhooks(),
             sources: self.progress.sources(),
             policies: policies(&basis, &self.metrics, &self.board, (self.clock)()),

@@ -154,6 +154,21 @@ impl Store {
         }
     }
 
+    /// What was last in force of the operator's objects in the cluster. Blocks.
+    pub fn load_configuration<T: for<'de> Deserialize<'de> + Default>(&self) -> T {
+        load(&self.configuration()).unwrap_or_default()
+    }
+
+    /// Remembers what is in force of the operator's objects in the cluster. Blocks.
+    pub fn save_configuration<T: Serialize>(&self, record: &T) -> io::Result<()> {
+        let envelope = Envelope { format: FORMAT, source: String::new(), record };
+        write_atomically(&self.configuration(), &serde_json::to_vec(&envelope)?)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.root.join("configuration.json")
+    }
+
     fn form(&self, id: &str) -> PathBuf {
         self.root.join("forms").join(format!("{id}.json"))
     }

@@ -38,6 +38,7 @@ pub fn source(name: &str, url: &str) -> SourceSettings {
             cluster_scoped: true,
         },
         max_lag: limits::MAX_LAG_DEFAULT,
+        created: None,
     }
 }
 

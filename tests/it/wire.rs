@@ -19,7 +19,7 @@ use landfast::serve::answers::Nobody;
 use landfast::serve::authority::Authority;
 use landfast::serve::listener::Listener;
 use landfast::serve::renewal::{Renewal, Shown};
-use landfast::serve::status::{self, KEPT, Phase, Progress, SourceReport, Status, WebhooksReport};
+use landfast::serve::status::{self, ConfigurationReport, KEPT, Phase, Progress, SourceReport, Status, WebhooksReport};
 use landfast::serve::tls::server_config;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -297,6 +297,10 @@ impl Progress for At {
             error: Some("cannot reach the remote".to_owned()),
             ..SourceReport::default()
         }]
+    }
+
+    fn configuration(&self) -> ConfigurationReport {
+        ConfigurationReport::default()
     }
 
     fn webhooks(&self) -> Option<WebhooksReport> {

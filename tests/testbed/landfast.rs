@@ -41,8 +41,19 @@ impl Landfast {
     ///
     /// The API server honours its webhooks a moment later: probe with a write that must be denied.
     pub fn start(plane: &ControlPlane, configuration: &str) -> Self {
+        Self::started(plane, Some(configuration))
+    }
+
+    /// Starts it with what the cluster holds, and returns when it says that it is ready.
+    pub fn in_cluster(plane: &ControlPlane) -> Self {
+        Self::started(plane, None)
+    }
+
+    fn started(plane: &ControlPlane, configuration: Option<&str>) -> Self {
         let folder = Scratch::get().folder("landfast");
-        fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
+        if let Some(configuration) = configuration {
+            fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
+        }
         let kubeconfig = plane.kubeconfig(User::Landfast);
         let mut landfast = Self { folder, kubeconfig, listen: free_port(), status: free_port(), process: None };
         landfast.resume();
@@ -52,10 +63,12 @@ impl Landfast {
     /// Starts it again after [`Self::end`] or [`Self::kill`], on the same ports and state.
     pub fn resume(&mut self) {
         let mut command = Command::new(BINARY.expect("cargo names the binary to integration tests"));
+        command.arg("serve");
+        let configuration = self.folder.join("config.yaml");
+        if configuration.exists() {
+            command.arg("--config").arg(configuration);
+        }
         command
-            .arg("serve")
-            .arg("--config")
-            .arg(self.folder.join("config.yaml"))
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(["--listen", &format!("127.0.0.1:{}", self.listen)])
@@ -69,6 +82,11 @@ impl Landfast {
             self.get("/readyz").filter(|(code, _)| *code == 200)
         });
         self.process = Some(process);
+    }
+
+    /// Writes its configuration anew while it runs.
+    pub fn configure(&self, configuration: &str) {
+        fs::write(self.folder.join("config.yaml"), configuration).expect("our own folder is writable");
     }
 
     /// Ends it with SIGTERM and returns how it ended.

@@ -9,7 +9,7 @@ mod source;
 
 use crate::config::crd::{GROUP, Globs, Object, Origin, Spec, VERSION};
 use crate::config::reader::{Faults, Members, Place};
-use crate::config::values;
+use crate::config::{held, values};
 use crate::gate::basis::Fault;
 use crate::gate::policy::{KindName, Subject};
 use crate::yaml::Node;
@@ -46,7 +46,7 @@ fn object(file: &str, node: &Node, faults: &Faults<'_>) -> Option<Object> {
         }
     };
     let origin = Origin { file: file.to_owned(), line: node.line };
-    Some(Object { origin, name: name?, spec: spec? })
+    Some(Object { origin, name: name?, spec: spec?, fingerprint: held::fingerprint(node), created: None })
 }
 
 /// The name; what the API server adds to metadata is passed over, so that `kubectl get -o yaml` can be kept in a file.
