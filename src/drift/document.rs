@@ -81,7 +81,9 @@ impl<'j> Document<'j> {
 
     fn read(json: &'j [u8], place: Place) -> Result<Self, DocumentError> {
         let mut nodes = Vec::with_capacity(json.len() / BYTES_PER_NODE + 1);
-        let mut reader = serde_json::Deserializer::from_slice(json);
+        // Checked once: a reader of bytes would check each string by itself.
+        let text = str::from_utf8(json).map_err(serde_json::Error::custom)?;
+        let mut reader = serde_json::Deserializer::from_str(text);
         Seed { nodes: &mut nodes, key: Cow::Borrowed(""), place, depth: 0 }.deserialize(&mut reader)?;
         reader.end()?;
         Ok(Self { nodes })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 /// Who writes, by what the API server authenticated. Never the user agent or the field manager: both can be forged.
@@ -97,7 +98,9 @@ impl<'r> Write<'r> {
     /// The objects stay unread, except for a name that the request does not give (seen: a delete-collection names its
     /// objects only in `oldObject`, a create with `generateName` only in `object`).
     pub fn parse(review: &'r [u8]) -> Result<Self, ReviewError> {
-        let review: wire::Review<'r> = serde_json::from_slice(review).map_err(ReviewError::Malformed)?;
+        // Checked once: a reader of bytes would check each string by itself.
+        let review = str::from_utf8(review).map_err(serde_json::Error::custom).map_err(ReviewError::Malformed)?;
+        let review: wire::Review<'r> = serde_json::from_str(review).map_err(ReviewError::Malformed)?;
         if review.api_version != Some("admission.k8s.io/v1") {
             return Err(missing("apiVersion", "is not `admission.k8s.io/v1`"));
         }
