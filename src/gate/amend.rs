@@ -36,8 +36,7 @@ pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, m
     keep(&mut rewrite, &ruled.incident.kept);
     match case.aim.reach {
         Reach::Whole | Reach::Metadata => {
-            let (charged, rest) = ruled.changes.split_at(ruled.counted.min(ruled.changes.len()));
-            mark::keep(case, &declared.json, charged, rest, &mut rewrite);
+            mark::keep(case, &declared.json, &ruled.changes, ruled.counted, &mut rewrite);
         }
         Reach::Replicas(_) | Reach::Nothing(_) => {}
     }

@@ -46,10 +46,10 @@ pub(crate) fn standing<'d>(object: &'d Document<'_>) -> Option<&'d str> {
     object.root().get("metadata")?.get("annotations")?.get(DRIFT).and_then(At::as_str)
 }
 
-/// Keeps the mark of an object: what the write adds, takes away or leaves out of place. `charged` are the changes that the write
-/// is ruled by, `rest` the others that were found.
-pub(crate) fn keep(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &[Change], rewrite: &mut Rewrite) {
-    let mark = wanted(case, declared, charged, rest, rewrite);
+/// Keeps the mark of an object: what the write adds, takes away or leaves out of place. Of the changes that were found the write
+/// is ruled by the first `counted`.
+pub(crate) fn keep(case: &Case<'_>, declared: &[u8], changes: &[Change], counted: usize, rewrite: &mut Rewrite) {
+    let mark = wanted(case, declared, changes, counted, rewrite);
     let path = FieldPath::of(["metadata", "annotations", DRIFT]);
     let other = match mark {
         Some(mark) => json!({ "metadata": { "annotations": { DRIFT: mark } } }),
@@ -61,7 +61,7 @@ pub(crate) fn keep(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &
     }
 }
 
-fn wanted(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &[Change], rewrite: &Rewrite) -> Option<String> {
+fn wanted(case: &Case<'_>, declared: &[u8], changes: &[Change], counted: usize, rewrite: &Rewrite) -> Option<String> {
     let path = FieldPath::of(["metadata", "annotations", DRIFT]);
     let before = rewrite.before().and_then(|before| tree::at(before, &path)).and_then(Value::as_str);
     if !case.write.target.subresource.is_empty() {
@@ -69,11 +69,12 @@ fn wanted(case: &Case<'_>, declared: &[u8], charged: &[Change], rest: &[Change],
         return before.map(str::to_owned);
     }
     let marks = |change: &&Change| ruling_of(case, change) == Ruling::Annotate && stays(change, rewrite.object());
-    let own: BTreeSet<String> = charged.iter().filter(marks).map(|change| change.path.to_string()).collect();
+    let own: BTreeSet<String> =
+        changes.iter().take(counted).filter(marks).map(|change| change.path.to_string()).collect();
     let earlier: Option<Mark> = before.and_then(|before| serde_json::from_str(before).ok());
     let mut fields = own.clone();
     if let Some(earlier) = &earlier {
-        let preexisting = rest.iter().filter(|change| change.class == Class::Preexisting);
+        let preexisting = changes.iter().filter(|change| change.class == Class::Preexisting);
         fields.extend(preexisting.map(|change| change.path.to_string()));
         fields.extend(earlier.fields.iter().filter(|field| is_undeclared(field, declared, rewrite.object())).cloned());
     }

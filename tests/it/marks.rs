@@ -111,5 +111,5 @@ fn a_mark_is_on_the_record_once_and_a_rehearsal_is_not() {
     let ruled = |line: &Value| line.to_string().contains(&case.namespace) && line["ruling"].is_string();
     let records = gate().landfast.records(ruled);
     assert_eq!(records.len(), 1, "{records:#?}");
-    assert_eq!((&records[0]["ruling"], &records[0]["writer"]["user"]), (&json!("Annotate"), &json!("alice")));
+    assert_eq!((&records[0]["ruling"], &records[0]["enforced"]), (&json!("Annotate"), &json!(true)));
 }
