@@ -20,13 +20,14 @@ pub(crate) fn put_back(object: &mut Value, before: Option<&Value>, paths: &[Fiel
     let mut kept: Vec<Value> = Vec::with_capacity(written.len());
     for mut entry in written {
         let earlier = before.iter().find(|earlier| is_same_owner(earlier, &entry));
+        let Some(set) = entry.get_mut("fieldsV1") else { continue };
         for path in paths {
-            graft(&mut entry["fieldsV1"], &path.0, earlier.map(|earlier| &earlier["fieldsV1"]));
+            graft(set, &path.0, earlier.and_then(|earlier| earlier.get("fieldsV1")));
         }
-        match earlier.filter(|earlier| earlier["fieldsV1"] == entry["fieldsV1"]) {
+        match earlier.filter(|earlier| earlier.get("fieldsV1") == Some(set)) {
             // It owns what it owned: then the time of that counts, too.
             Some(earlier) => kept.push(earlier.clone()),
-            None if is_empty(&entry["fieldsV1"]) => {}
+            None if is_empty(set) => {}
             None => kept.push(entry),
         }
     }
@@ -35,16 +36,18 @@ pub(crate) fn put_back(object: &mut Value, before: Option<&Value>, paths: &[Fiel
         if kept.iter().any(|entry| is_same_owner(entry, earlier)) {
             continue;
         }
-        let mut entry = earlier.clone();
-        entry["fieldsV1"] = Value::Object(Map::new());
+        let mut set = Value::Object(Map::new());
         for path in paths {
-            graft(&mut entry["fieldsV1"], &path.0, Some(&earlier["fieldsV1"]));
+            graft(&mut set, &path.0, earlier.get("fieldsV1"));
         }
-        if !is_empty(&entry["fieldsV1"]) {
-            kept.push(entry);
+        if let (false, Value::Object(mut entry)) = (is_empty(&set), earlier.clone()) {
+            entry.insert("fieldsV1".to_owned(), set);
+            kept.push(Value::Object(entry));
         }
     }
-    object["metadata"]["managedFields"] = Value::Array(kept);
+    if let Some(entries) = object.pointer_mut("/metadata/managedFields") {
+        *entries = Value::Array(kept);
+    }
 }
 
 /// Makes a set of fields hold at `path` what `from` holds there. What is left without fields goes: an empty set would own the

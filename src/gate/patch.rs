@@ -105,13 +105,9 @@ impl Rewrite {
             match &self.before {
                 // Nothing is left of the write, so nobody wrote.
                 Some(before) if content(before) == content(&self.object) => {
-                    self.object["metadata"]["managedFields"] = before["metadata"]["managedFields"].clone();
+                    tree::put(&mut self.object, &FieldPath::of(["metadata", "managedFields"]), Some(before));
                 }
                 before => ownership::put_back(&mut self.object, before.as_ref(), &self.places),
-            }
-            if self.object["metadata"]["managedFields"].is_null() {
-                let metadata = self.object["metadata"].as_object_mut();
-                metadata.and_then(|metadata| metadata.remove("managedFields"));
             }
         }
         Patch(diff(&self.written, &self.object))

@@ -3,8 +3,8 @@
 //!
 //! What comes out is compared like any write: a revert after which anything still drifts is none.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::drift::declared::Declared;
 use crate::drift::path::{FieldPath, Segment};
@@ -107,14 +107,15 @@ fn as_written(case: &Case<'_>, declared: &Declared, changes: &[Change]) -> Optio
     let mut git: Value = serde_json::from_slice(&declared.json).ok()?;
     if let Reach::Replicas(path) = &case.aim.reach {
         let replicas = tree::at(&git, path)?.clone();
-        return Some(serde_json::json!({ "spec": { "replicas": replicas } }));
+        return Some(json!({ "spec": { "replicas": replicas } }));
     }
     if is_secret(&case.aim.key) {
         for change in changes {
             if let ([Segment::Field(data), Segment::Field(name)], Some(value)) = (change.path.0.as_slice(), &change.git)
                 && **data == *"data"
             {
-                git["data"][&**name] = serde_json::from_str(value).ok()?;
+                let data = git.as_object_mut()?.entry("data").or_insert_with(|| json!({}));
+                data.as_object_mut()?.insert(name.to_string(), serde_json::from_str(value).ok()?);
             }
         }
     }

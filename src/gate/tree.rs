@@ -24,8 +24,8 @@ pub(crate) fn at_mut<'v>(root: &'v mut Value, path: &FieldPath) -> Option<&'v mu
     })
 }
 
-/// Makes `path` stand in `root` as it stands in `from`; where that has nothing, it goes. `false` where there is no way: what
-/// stands on it is of another type than the path says.
+/// Makes `path` stand in `root` as it stands in `from`; where that has nothing, it goes. What stands on the way and is of another
+/// type than the path says goes with it; `false` where nothing could stand for that.
 pub(crate) fn put(root: &mut Value, path: &FieldPath, from: Option<&Value>) -> bool {
     match path.0.as_slice() {
         [] => match from {
@@ -41,6 +41,14 @@ pub(crate) fn put(root: &mut Value, path: &FieldPath, from: Option<&Value>) -> b
 
 fn put_within(at: &mut Value, path: &[Segment], from: Option<&Value>) -> bool {
     let [segment, rest @ ..] = path else { return false };
+    let fits = match segment {
+        Segment::Field(_) => at.is_object(),
+        Segment::Key(_) | Segment::Item(_) | Segment::Index(_) => at.is_array(),
+    };
+    if let (false, Some(from)) = (fits, from) {
+        at.clone_from(from);
+        return true;
+    }
     match (segment, at) {
         (Segment::Field(name), Value::Object(members)) => {
             put_member(members, name, rest, from.and_then(Value::as_object))
@@ -202,7 +210,9 @@ mod tests {
     #[test]
     fn what_is_in_the_way_is_told() {
         let path = "spec.a.b".parse().unwrap();
-        assert!(!put(&mut json!({ "spec": { "a": 1 } }), &path, Some(&json!({ "spec": { "a": { "b": 1 } } }))));
+        assert!(!put(&mut json!({ "spec": { "a": 1 } }), &path, Some(&json!({ "spec": {} }))));
+        let from = json!({ "spec": { "a": { "b": 1 } } });
+        assert_eq!(after(json!({ "spec": { "a": 1 } }), "spec.a.b", &from), from);
         assert_eq!(at(&json!({ "spec": { "a": 1 } }), &path), None);
     }
 }

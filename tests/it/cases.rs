@@ -26,6 +26,7 @@ use landfast::gate::glass::Glass;
 use landfast::gate::grant::{Grant, Grants};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::ignore::Ignore;
+use landfast::gate::json;
 use landfast::gate::policy::{Bounds, Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
 use landfast::gate::write;
@@ -151,7 +152,7 @@ fn past(case: &Value, head: &Declared, schemas: &Schemas) -> Arc<[Past]> {
 
 fn amend(rule: &mut Rule, given: &Value) {
     let ruling = |name: &str| {
-        let all = [Ruling::Allow, Ruling::Warn, Ruling::Deny];
+        let all = [Ruling::Allow, Ruling::Warn, Ruling::Annotate, Ruling::Revert, Ruling::Deny];
         given[name].as_str().map(|wanted| all.into_iter().find(|ruling| ruling.name() == wanted).unwrap())
     };
     rule.drift = ruling("drift").unwrap_or(rule.drift);
@@ -322,6 +323,9 @@ fn told(outcome: &Outcome) -> String {
     }
     for warning in &verdict.warnings {
         let _ = write!(told, "\nwarning: {warning}");
+    }
+    for operation in json::verdict_json(verdict, "")["patch"].as_array().into_iter().flatten() {
+        let _ = write!(told, "\npatch: {operation}");
     }
     if !verdict.message.is_empty() {
         let _ = write!(told, "\nmessage:\n{}", verdict.message);

@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::gate::{Case, DEPLOYMENT, WIDGETS, gate};
+use crate::reverts::deployed;
 use crate::testbed::scratch::Scratch;
 use crate::testbed::user::User;
 use crate::testbed::{control_plane, eventually};
@@ -68,6 +69,8 @@ enum Habit {
     Dawdles,
     /// Is out of order.
     Fails,
+    /// Runs seven replicas of whatever Alice writes.
+    Scales,
     /// Refuses dry-runs: it cannot do without its side effects.
     RefusesDryRuns,
 }
@@ -124,7 +127,9 @@ impl Foreign {
 
     fn kind(&self) -> &'static str {
         match *self.habit.lock().unwrap() {
-            Habit::Mirrors | Habit::MirrorsUpdates | Habit::Dawdles | Habit::Fails => "MutatingWebhookConfiguration",
+            Habit::Mirrors | Habit::MirrorsUpdates | Habit::Dawdles | Habit::Fails | Habit::Scales => {
+                "MutatingWebhookConfiguration"
+            }
             Habit::RefusesDryRuns => "ValidatingWebhookConfiguration",
         }
     }
@@ -166,12 +171,18 @@ async fn serve(habit: Arc<Mutex<Habit>>, rehearsals: Arc<AtomicUsize>, asked: Ar
                 response["patchType"] = json!("JSONPatch");
                 response["patch"] = json!(STANDARD.encode(mirrored(&request["object"]).to_string()));
             }
+            Habit::Scales if request["userInfo"]["username"] != User::Alice.name() => {}
+            Habit::Scales => {
+                let seven = json!([{ "op": "add", "path": "/spec/replicas", "value": 7 }]);
+                response["patchType"] = json!("JSONPatch");
+                response["patch"] = json!(STANDARD.encode(seven.to_string()));
+            }
             Habit::RefusesDryRuns => response["allowed"] = json!(request["dryRun"] != true),
         }
         let answer = json!({ "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response });
         async move {
             match habit {
-                Habit::Mirrors | Habit::MirrorsUpdates | Habit::RefusesDryRuns => Ok(Json(answer)),
+                Habit::Mirrors | Habit::MirrorsUpdates | Habit::Scales | Habit::RefusesDryRuns => Ok(Json(answer)),
                 Habit::Dawdles => {
                     sleep(limits::FORM_WAIT_MAX + Duration::from_millis(200)).await;
                     Ok(Json(answer))
@@ -249,6 +260,35 @@ fn what_another_webhook_makes_of_updates_only_is_no_drift() {
     let grace = r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":5}}}}"#;
     assert_eq!(case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", grace]).succeeds().stderr, "");
     assert_eq!(case.field("deployment/web", ".spec.template.spec.containers[*].image"), format!("{MIRROR} mesh:1"));
+}
+
+#[test]
+fn drift_is_put_back_whatever_another_webhook_does_before_or_after() {
+    for prefix in ["another", "zealous"] {
+        let case = deployed("revert", DEPLOYMENT);
+        let foreign = Foreign::register(prefix, Habit::Mirrors, &case.namespace);
+        let forced = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        eventually("forms to be learnt anew", || {
+            (case.feed(User::ArgoCd, &forced, DEPLOYMENT).code == 0).then_some(())
+        });
+        let spec = || {
+            let images = case.field("deployment/web", ".spec.template.spec.containers[*].image");
+            format!("{} {images}", case.field("deployment/web", ".spec.replicas"))
+        };
+        let before = format!("3 {MIRROR} mesh:1");
+        assert_eq!(spec(), before);
+        let other = ["set", "image", "deployment/web", "web=example.com/web:2"];
+        let told = case.kubectl(User::Alice, &other).succeeds().stderr;
+        assert!(told.contains("is put back") && told.contains("containers[name=web].image"), "{prefix}: {told}");
+        assert_eq!(spec(), before, "{prefix}");
+        case.feed(User::Alice, &forced, &DEPLOYMENT.replace("replicas: 3", "replicas: 5")).succeeds();
+        assert_eq!(spec(), before, "{prefix}");
+        foreign.takes_to(Habit::Scales);
+        let told = case.kubectl(User::Alice, &["label", "deployment", "web", "team=blue"]).succeeds().stderr;
+        assert!(told.contains("spec.replicas: 3 in Git, 7 in this write"), "{prefix}: {told}");
+        assert_eq!(spec(), before, "{prefix}");
+        assert_eq!(case.field("deployment/web", ".metadata.labels.team"), "blue");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const DEPLOYED: &[&str] =
     &["apply", "--server-side", "--force-conflicts", "--field-manager=argocd-controller", "-f", "-"];
 
 /// A container that has one of everything that goes back as a whole.
-const RICH: &str = r#"apiVersion: apps/v1
+const RICH: &str = r"apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web, namespace: $NAMESPACE, labels: { app: web, tier: front } }
 spec:
@@ -35,7 +35,7 @@ spec:
           args: [run, --fast]
           env: [{ name: FIRST, value: one }, { name: SECOND, value: two }]
           livenessProbe: { httpGet: { path: /live, port: 8080 } }
-"#;
+";
 
 /// A namespace of this policy with this object declared and deployed, and the API server asking about changes to it.
 pub(crate) fn deployed(policy: &str, template: &str) -> Case {
@@ -138,19 +138,13 @@ fn whoever_was_put_back_owns_nothing_of_it() {
     assert_eq!(case.field("deployment/web", ".spec.replicas"), "1", "the server's default");
 }
 
-#[test]
-fn unions_items_lists_and_maps_go_back_as_a_whole() {
-    let case = deployed("revert", RICH);
-    let spec = |case: &Case| {
-        let object = live(case, "deployment/web");
-        json!([object["spec"], object["metadata"]["labels"]])
-    };
-    let before = spec(&case);
+/// What may drift in [`RICH`], each with the path that names it and a patch that does it.
+fn drifts() -> Vec<(&'static str, Vec<Value>)> {
     let container = "/spec/template/spec/containers/0";
     let put = |op: &str, at: &str, value: Value| json!({ "op": op, "path": at, "value": value });
     let from = json!({ "fieldRef": { "fieldPath": "metadata.name" } });
     let env = |items: Value| put("replace", &format!("{container}/env"), items);
-    let drifts = [
+    vec![
         ("spec.strategy.type", vec![put("replace", "/spec/strategy", json!({ "type": "Recreate" }))]),
         (
             "env[name=FIRST].value",
@@ -194,8 +188,18 @@ fn unions_items_lists_and_maps_go_back_as_a_whole() {
                 put("replace", "/spec/replicas", json!(1)),
             ],
         ),
-    ];
-    for (field, patch) in drifts {
+    ]
+}
+
+#[test]
+fn unions_items_lists_and_maps_go_back_as_a_whole() {
+    let case = deployed("revert", RICH);
+    let spec = |case: &Case| {
+        let object = live(case, "deployment/web");
+        json!([object["spec"], object["metadata"]["labels"]])
+    };
+    let before = spec(&case);
+    for (field, patch) in drifts() {
         let answer = patched(&case, User::Alice, &json!(patch)).succeeds();
         assert!(answer.stderr.contains(field) && answer.stderr.contains("is put back"), "{field}: {answer:#?}");
         let mut after = spec(&case);

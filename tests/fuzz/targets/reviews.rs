@@ -94,8 +94,13 @@ pub fn holds(outcome: &Outcome) {
     assert!(verdict.message.lines().next().unwrap_or_default().chars().count() <= 120, "{}", verdict.message);
     assert!(verdict.warnings.iter().all(|warning| warning.chars().count() <= 120), "{:?}", verdict.warnings);
     assert!(!verdict.message.chars().any(|letter| letter.is_control() && letter != '\n'), "{:?}", verdict.message);
+    let warns = matches!(verdict.ruling, Ruling::Warn | Ruling::Annotate | Ruling::Revert);
     assert!(verdict.warnings.is_empty() || (verdict.enforced && verdict.allowed()), "{:?}", verdict.warnings);
-    assert!(!verdict.warnings.is_empty() || !verdict.enforced || verdict.ruling != Ruling::Warn);
+    assert!(!verdict.warnings.is_empty() || !verdict.enforced || !warns);
+    let changing: Value =
+        serde_json::from_slice(&Answer::changing(verdict, "u-1").to_json()).expect("an answer is JSON");
+    assert_eq!(changing["response"]["allowed"], true);
+    assert_eq!(changing["response"]["patch"].is_string(), !verdict.patch.is_empty());
     if (verdict.object.group(), verdict.object.kind()) == ("", "Secret") {
         let is_shown = |value: &Option<String>| value.is_some();
         assert!(
