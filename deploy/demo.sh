@@ -159,6 +159,27 @@ spec:
     - port: 80
       targetPort: 8080
 YAML
+    cat >apps/web/settings.yaml <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+  namespace: shop
+data:
+  banner: Welcome
+YAML
+    cat >apps/web/budget.yaml <<'YAML'
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: web
+  namespace: shop
+spec:
+  minAvailable: 2
+  selector:
+    matchLabels:
+      app: web
+YAML
     printf '*  @shop/platform\n/apps/web/  @shop/backend\n' >CODEOWNERS
     git add .
     git commit -q -m "Run the shop"
@@ -184,6 +205,24 @@ spec:
   match: { namespaces: [shop] }
   rulings: { drift: Deny, delete: Deny, undeclaredFields: Allow }
   failurePolicy: Fail
+---
+apiVersion: landfast.dev/v1alpha1
+kind: DriftPolicy
+metadata: { name: settings }
+spec:
+  precedence: 10
+  mode: Enforce
+  match: { namespaces: [shop], kinds: [ConfigMap] }
+  rulings: { drift: Revert, delete: Deny, undeclaredFields: Allow }
+---
+apiVersion: landfast.dev/v1alpha1
+kind: DriftPolicy
+metadata: { name: budgets }
+spec:
+  precedence: 20
+  mode: Enforce
+  match: { namespaces: [shop], kinds: [PodDisruptionBudget.policy] }
+  rulings: { drift: Annotate, delete: Warn, undeclaredFields: Allow }
 YAML
 }
 
@@ -276,6 +315,24 @@ denials() {
     [ "$answer" = "$scale_answer" ] || differs "the very answer of step 2"
 }
 
+changes() {
+    step "Where a policy says Revert, what drifts is put back, and the rest of the write goes in"
+    show kubectl patch configmap settings --type=merge -p '{"metadata":{"labels":{"team":"blue"}},"data":{"banner":"Sale"}}'
+    let_in "configmap/settings patched" "what drifts from Git is put back" 'data.banner: "Welcome" in Git, "Sale" in this write'
+    show kubectl get configmap settings -o 'jsonpath={.data.banner}, team {.metadata.labels.team}'
+    let_in "Welcome, team blue"
+
+    step "Where it says Annotate, drift goes in, and a mark stands on the object until it agrees again"
+    show kubectl patch poddisruptionbudget web --type=merge -p '{"spec":{"minAvailable":1}}'
+    let_in "poddisruptionbudget.policy/web patched" "spec.minAvailable: 2 in Git, 1 in this write"
+    show kubectl get poddisruptionbudget web -o 'jsonpath={.metadata.annotations.landfast\.dev/drift}'
+    let_in '"writer":"alice"' '"spec.minAvailable"'
+    show kubectl apply -f apps/web/budget.yaml
+    let_in "poddisruptionbudget.policy/web configured"
+    show kubectl get poddisruptionbudget web -o 'jsonpath=mark: {.metadata.annotations.landfast\.dev/drift}'
+    [ "$answer" = "mark: " ] || differs "no mark"
+}
+
 merge() {
     step "A merge in Git makes the very same scale go in, at once"
     git switch -q -c scale-up
@@ -336,6 +393,7 @@ as_admin create namespace shop >/dev/null
 deployment worker 1 | as_admin apply -f - >/dev/null
 start_landfast "$(free_port 18443)" "$(free_port 18080)"
 denials
+changes
 merge
 restoring
 records

@@ -499,6 +499,7 @@ impl Written {
             json: named(pair.declared).to_string().into_bytes().into(),
             lines: Lines::default(),
             file: "web.yaml".into(),
+            ignored: Box::default(),
         };
         let id = SourceId("shop".into());
         let since = "2026-11-02T12:00:00Z".parse().unwrap();
@@ -564,7 +565,6 @@ proptest! {
     }
 
     #[test]
-<<<<<<< HEAD
     fn a_path_as_it_is_printed_can_be_ignored(choices in choices()) {
         let pair = Pair::of(&choices);
         let all = left(&pair, &[]);
@@ -622,7 +622,10 @@ proptest! {
             prop_assert!(!left(&pair, &all).iter().any(differs), "{name} {declared} {live}");
             let none = beneath(Step::Is(Segment::Field("of no object".into())));
             prop_assert!(left(&pair, &[none]).iter().any(differs), "{name} {declared} {live}");
-=======
+        }
+    }
+
+    #[test]
     fn what_a_revert_patches_agrees_and_a_second_patches_nothing(choices in choices()) {
         let mut written = Written::of(&choices);
         let first = written.verdict();
@@ -630,7 +633,6 @@ proptest! {
             written.amend(&first);
             let second = written.verdict();
             prop_assert!(second.ruling <= Ruling::Warn && second.patch.is_empty(), "{:?} {:?}", written.review, second);
->>>>>>> 9f393cf (Hold that what a revert patches agrees, and hold reverts beside another mutating webhook)
         }
     }
 
