@@ -28,6 +28,7 @@ use crate::app::configuration::{Asked, Configuring};
 use crate::app::progress::Followed;
 use crate::audit::Clock;
 use crate::audit::board::Board;
+use crate::audit::cloudevents::Receiver;
 use crate::audit::event::EventSink;
 use crate::audit::journal::{self, Journal};
 use crate::audit::metrics::{Metrics, Tampered};
@@ -74,6 +75,8 @@ pub struct Options {
     pub stand_down: Duration,
     /// Our own program, which fetches as a child.
     pub program: PathBuf,
+    /// Who gets CloudEvents.
+    pub cloudevents: Option<Receiver>,
 }
 
 /// How the API server reaches us.
@@ -140,7 +143,8 @@ impl Ends {
 
 /// Serves until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program } = options;
+    let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program, cloudevents } =
+        options;
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     let clock: Clock = Arc::new(Timestamp::now);
     let client = connected(kubeconfig.as_deref(), reach.as_ref(), &config).await?;
@@ -163,7 +167,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     spawn(&mut tasks, "follow", follower.run(ends.all()));
 
     let sink = client.clone().map(|client| Arc::new(Writer::new(client)) as Arc<dyn EventSink>);
-    let (recorder, board) = records(&mut tasks, &ends, &store, sink, (&metrics, &clock))?;
+    let (recorder, board) = records(&mut tasks, &ends, &store, (sink, cloudevents), (&metrics, &clock))?;
     let objects = configured(&mut tasks, &ends, client.as_ref(), (configuring, &asked), (&follow, &recorder, &clock));
 
     let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
@@ -215,15 +219,22 @@ fn records(
     tasks: &mut Tasks,
     ends: &Ends,
     store: &Store,
-    sink: Option<Arc<dyn EventSink>>,
+    (sink, receiver): (Option<Arc<dyn EventSink>>, Option<Receiver>),
     (metrics, clock): (&Arc<Metrics>, &Clock),
 ) -> anyhow::Result<(Recorder, Arc<Board>)> {
     let (journal, records) = Journal::open(store.root())?;
     let board = Arc::new(Board::new(records, journal::refusals(store.root())?));
     let audit = Audit::new(Some(journal), sink, Arc::clone(&board), Arc::clone(metrics), Arc::clone(clock));
+    let audit = match receiver {
+        Some(receiver) => audit.sending(receiver),
+        None => audit,
+    };
     spawn(tasks, "sinks", audit.sinks.run(ends.all()));
     if let Some(events) = audit.events {
         spawn(tasks, "events", events.run(ends.all()));
+    }
+    if let Some(cloudevents) = audit.cloudevents {
+        spawn(tasks, "cloudevents", cloudevents.run(ends.all()));
     }
     Ok((audit.recorder, board))
 }

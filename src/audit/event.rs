@@ -265,19 +265,19 @@ impl Events {
         self.open.insert(record.id.clone(), Open { written: event.count, event });
     }
 
-    /// Writes the counts that rose, and forgets the Events whose window is over.
+    /// Writes the counts that rose, those that wait longest first and so many at once, and forgets the Events whose window is over.
     async fn raise_counts(&mut self) {
-        let raised: Vec<Event> =
-            self.open.values().filter(|open| open.event.count > open.written).map(Open::event).collect();
-        for event in raised {
+        let mut raised: Vec<(String, Event)> = self.open.iter().filter_map(Open::raised).collect();
+        raised.sort_by_key(|(_, event)| event.first);
+        for (id, event) in raised.into_iter().take(limits::EVENTS_RAISED_MAX) {
             self.publish(&event).await;
+            if let Some(open) = self.open.get_mut(&id) {
+                open.written = event.count;
+            }
         }
         let now = (self.clock)();
         let window = SignedDuration::try_from(limits::RECORD_FOLD * 2).unwrap_or(SignedDuration::MAX);
         self.open.retain(|_, open| now.duration_since(open.event.first).abs() < window);
-        for open in self.open.values_mut() {
-            open.written = open.event.count;
-        }
     }
 
     async fn publish(&self, event: &Event) {
@@ -296,16 +296,22 @@ impl Events {
 }
 
 impl Open {
-    fn event(&self) -> Event {
-        self.event.clone()
+    /// The Event, where its count rose since it was written.
+    fn raised((id, open): (&String, &Self)) -> Option<(String, Event)> {
+        (open.event.count > open.written).then(|| (id.clone(), open.event.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use std::sync::{Arc, Mutex};
 
-    use crate::audit::event::{Event, Reason};
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+    use jiff::{SignedDuration, Timestamp};
+
+    use crate::audit::event::{Event, EventError, EventSink, Events, Reason, Told};
+    use crate::audit::metrics::Metrics;
     use crate::audit::record::tests::verdict;
     use crate::audit::record::{Record, Seen};
     use crate::gate::verdict::Ruling;
@@ -355,5 +361,77 @@ mod tests {
         assert!(name.starts_with("system-node."), "{name}");
         record.object.name = String::new();
         assert_eq!(Event::of(&record), None);
+    }
+
+    #[derive(Default)]
+    struct Counted(Mutex<usize>);
+
+    impl EventSink for Counted {
+        fn publish<'a>(&'a self, _: &'a Event) -> BoxFuture<'a, Result<(), EventError>> {
+            *self.0.lock().unwrap() += 1;
+            async { Ok(()) }.boxed()
+        }
+    }
+
+    /// Writes of each of three minutes with 1,000 denials, evenly spread; `of` makes the number of a denial its record.
+    async fn writes_of_a_flood(of: impl Fn(u32) -> Record) -> Vec<usize> {
+        const A_MINUTE: u32 = 1_000;
+        let now = Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
+        let told = Arc::clone(&now);
+        let sink = Arc::new(Counted::default());
+        let clock = Arc::new(move || *told.lock().unwrap());
+        let (_sender, mut events) = Events::new(sink.clone(), Arc::new(Metrics::new()), clock);
+        let mut fold = crate::audit::fold::Fold::default();
+        let mut minutes = Vec::new();
+        let interval = u32::try_from(limits::EVENT_PATCH_INTERVAL.as_secs()).unwrap() * 1_000;
+        for minute in 0..3 {
+            let before = *sink.0.lock().unwrap();
+            for n in 0..A_MINUTE {
+                let pause = 60_000 / A_MINUTE;
+                *now.lock().unwrap() += SignedDuration::from_millis(pause.into());
+                let record = Record { time: *now.lock().unwrap(), ..of(minute * A_MINUTE + n) };
+                events
+                    .take(match fold.take(&record) {
+                        crate::audit::fold::Folded::First => Told::New(Box::new(record)),
+                        crate::audit::fold::Folded::Repeat(count) => {
+                            Told::Repeat { id: record.id, count, last: record.time }
+                        }
+                    })
+                    .await;
+                if n * pause % interval < pause {
+                    events.raise_counts().await;
+                }
+            }
+            fold.close_all();
+            minutes.push(*sink.0.lock().unwrap() - before);
+        }
+        minutes
+    }
+
+    #[tokio::test]
+    async fn a_thousand_denials_a_minute_cost_a_bounded_number_of_writes() {
+        let named = |name: u32, id: u32| {
+            let mut record = record(Ruling::Deny);
+            record.object.name = format!("web-{name}");
+            Record { id: format!("{id:032x}"), ..record }
+        };
+        // One write again and again: one Event a minute, its count raised every ten seconds.
+        let same = writes_of_a_flood(|n| named(0, n / 1_000)).await;
+        assert!(same.iter().all(|writes| *writes <= 8), "{same:?}");
+        // One object, another value each time: what client-go's spam filter lets through.
+        let values = writes_of_a_flood(|n| named(0, n)).await;
+        assert!(values[0] <= limits::EVENTS_PER_OBJECT as usize && values[1] <= 1, "{values:?}");
+        // Another object each time, and a hundred objects ten times a minute each.
+        let bound = limits::EVENTS_AT_ONCE as usize + 60 + 6 * limits::EVENTS_RAISED_MAX;
+        assert_eq!(bound, 280, "as docs and limits say");
+        for flood in [
+            writes_of_a_flood(|n| named(n, n)).await,
+            writes_of_a_flood(|n| named(n % 100, (n / 1_000) * 100 + n % 100)).await,
+        ] {
+            assert!(flood[0] > 60, "{flood:?}");
+            let later = bound - limits::EVENTS_AT_ONCE as usize;
+            assert!(flood.iter().all(|writes| *writes <= bound), "{flood:?}");
+            assert!(flood.iter().sum::<usize>() <= bound + 2 * later, "{flood:?}");
+        }
     }
 }

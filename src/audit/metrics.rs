@@ -130,7 +130,7 @@ pub struct Tampered {
 /// Label of a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Sink {
-    /// `queue`, `journal` or `event`.
+    /// `queue`, `journal`, `event` or `cloudevents`.
     pub sink: &'static str,
 }
 
@@ -252,7 +252,7 @@ impl Add<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::metrics::Metrics;
+    use crate::audit::metrics::{Asked, Failed, Fetched, IgnoredBy, Metrics, OfCluster, OfSource, Source, Tampered};
     use crate::audit::record::tests::verdict;
     use crate::gate::verdict::Ruling;
 
@@ -271,5 +271,68 @@ mod tests {
             assert!(text.contains(line), "{line} in:\n{text}");
         }
         assert!(text.lines().all(|line| line.starts_with("# ") || line.starts_with("landfast_")), "{text}");
+    }
+
+    /// Metrics with one sample of each.
+    fn sampled() -> Metrics {
+        let metrics = Metrics::new();
+        let Metrics { registry: _, decisions: _, panics, connections, handshakes_failed, certificate_expiry, .. } =
+            &metrics;
+        panics.inc();
+        handshakes_failed.inc();
+        connections.set(1);
+        certificate_expiry.set(1.0);
+        metrics.decided(&verdict("ConfigMap", Ruling::Deny, "5"));
+        metrics.decision_seconds.observe(2e-5);
+        metrics.review_seconds.observe(2e-5);
+        metrics.dropped("queue");
+        metrics.failures.get_or_create(&Failed { entry: "guard", reason: "panic" }).inc();
+        metrics.questions.get_or_create(&Asked { question: "fetch", outcome: "silence" }).inc();
+        let (policy, rule, source) = ("shop".to_owned(), "legacy".to_owned(), "shop".to_owned());
+        metrics.ignored.get_or_create(&IgnoredBy { policy, rule }).inc();
+        metrics.fetches.get_or_create(&Fetched { source: source.clone(), outcome: "new" }).inc();
+        metrics.source.get_or_create(&Source { source: source.clone(), revision: "3f2a91c".to_owned() }).set(1);
+        for of in [&metrics.source_commit, &metrics.source_objects, &metrics.source_faults] {
+            of.get_or_create(&OfSource { source: source.clone() }).set(1);
+        }
+        metrics.tampering.get_or_create(&Tampered { how: "deleted" }).inc();
+        metrics.webhooks_kept.get_or_create(&OfCluster {}).set(1);
+        metrics
+    }
+
+    #[test]
+    fn each_metric_has_a_help_and_a_name_by_the_conventions() {
+        let text = sampled().encode().unwrap();
+        let mut types = std::collections::BTreeMap::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+            let help = format!("# HELP {name} ");
+            let help = text.lines().find_map(|line| line.strip_prefix(&help)).unwrap_or_default();
+            assert!(help.len() > 10 && help.ends_with('.'), "{name}: {help:?}");
+        }
+        // Each that is registered has a sample: else it would not have been looked at.
+        let registered = include_str!("metrics.rs").split("#[cfg(test)]").next().unwrap().matches(" add.").count() + 1;
+        assert_eq!(types.len(), registered, "{types:#?}");
+        for (name, kind) in &types {
+            let samples: Vec<&str> = text.lines().filter(|line| line.starts_with(name.as_str())).collect();
+            assert!(!samples.is_empty(), "{name}");
+            let suffixes: &[&str] = match kind.as_str() {
+                "counter" => &["_total"],
+                "histogram" => &["_bucket", "_count", "_sum"],
+                "gauge" => &[""],
+                "info" => &["_info"],
+                other => panic!("{name} is a {other}"),
+            };
+            let is_conventional = |sample: &&str| {
+                let rest = &sample[name.len()..];
+                suffixes.iter().any(|suffix| rest.strip_prefix(suffix).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            };
+            // A longer name may begin with this one.
+            assert!(samples.iter().any(is_conventional), "{name} is a {kind}: {samples:?}");
+            assert!(!name.ends_with("_total"), "{name}: the suffix is the encoder's");
+            assert!(["_ms", "_millis", "_minutes", "_kb", "_mib"].iter().all(|unit| !name.ends_with(unit)), "{name}");
+            assert!(kind != "histogram" || name.ends_with("_seconds"), "{name}: seconds and bytes only");
+        }
     }
 }

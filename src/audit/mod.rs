@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  serve ── verdict ──► Recorder ──(bounded queue)──► Sinks ──► journal, log line, board
-//!                          │                            └──(bounded queue)──► Events ──► EventSink (cluster::writer)
+//!                          │                            ├──(bounded queue)──► Events ──► EventSink (cluster::writer)
+//!                          │                            └──(bounded queue)──► CloudEvents ──► a receiver over HTTP
 //!                          └──► metrics
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 pub mod board;
 pub mod change;
+pub mod cloudevents;
 pub mod event;
 pub mod fold;
 pub mod journal;

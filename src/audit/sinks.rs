@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::audit::board::Board;
 use crate::audit::change::Reconfigured;
+use crate::audit::cloudevents::{CloudEvents, Receiver};
 use crate::audit::event::{EventSink, Events, Told};
 use crate::audit::fold::{Fold, Folded};
 use crate::audit::journal::{Journal, Line};
@@ -49,6 +50,7 @@ pub struct Sinks {
     journal: Option<Journal>,
     board: Arc<Board>,
     events: Option<mpsc::Sender<Told>>,
+    cloudevents: Option<mpsc::Sender<Box<Record>>>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -61,6 +63,8 @@ pub struct Audit {
     pub sinks: Sinks,
     /// The task that writes Events; absent without a cluster.
     pub events: Option<Events>,
+    /// The task that sends CloudEvents; absent without a receiver.
+    pub cloudevents: Option<CloudEvents>,
 }
 
 impl Audit {
@@ -77,9 +81,27 @@ impl Audit {
         let recorder = Recorder { queue: sender, metrics: Arc::clone(&metrics) };
         Self {
             recorder,
-            sinks: Sinks { queue, fold: Fold::default(), journal, board, events: told, metrics, clock },
+            sinks: Sinks {
+                queue,
+                fold: Fold::default(),
+                journal,
+                board,
+                events: told,
+                cloudevents: None,
+                metrics,
+                clock,
+            },
             events,
+            cloudevents: None,
         }
+    }
+
+    /// The same, with a receiver of CloudEvents.
+    #[must_use]
+    pub fn sending(mut self, receiver: Receiver) -> Self {
+        let (sender, cloudevents) = CloudEvents::new(receiver, Arc::clone(&self.sinks.metrics));
+        self.sinks.cloudevents = Some(sender);
+        Self { cloudevents: Some(cloudevents), ..self }
     }
 }
 
@@ -158,6 +180,7 @@ impl Sinks {
                 Folded::First => {
                     log::write(&record);
                     self.tell(Told::New(Box::new(record.clone())));
+                    self.send(&record);
                     self.board.add(record.clone());
                     lines.push(Line::Record(Box::new(record)));
                 }
@@ -174,6 +197,13 @@ impl Sinks {
         let Some(events) = &self.events else { return };
         if events.try_send(told).is_err() {
             self.metrics.dropped("event");
+        }
+    }
+
+    fn send(&self, record: &Record) {
+        let Some(cloudevents) = &self.cloudevents else { return };
+        if cloudevents.try_send(Box::new(record.clone())).is_err() {
+            self.metrics.dropped("cloudevents");
         }
     }
 

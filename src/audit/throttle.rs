@@ -1,8 +1,9 @@
-//! May this object get one more Event? A bucket of tokens per object, as client-go's spam filter has it.
+//! May this object get one more Event? A bucket of tokens per object, as client-go's spam filter has it, and one for all of them.
 //!
 //! Pure: time comes in. Bounded: beyond [`limits::EVENT_OBJECTS_MAX`] objects, full buckets are forgotten first.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -10,9 +11,10 @@ use crate::audit::record::Object;
 use crate::limits;
 
 /// Buckets by object.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Throttle {
     buckets: HashMap<Object, Bucket>,
+    all: Bucket,
 }
 
 #[derive(Debug)]
@@ -22,23 +24,28 @@ struct Bucket {
 }
 
 impl Throttle {
-    /// Takes one token of the object; false where none is left.
+    /// Takes one token of the object, and one of all; false where one of them is lacking.
     pub fn allows(&mut self, object: &Object, now: Timestamp) -> bool {
+        self.all.fill(ALL, now);
+        if self.all.tokens == 0 {
+            return false;
+        }
         if self.buckets.len() >= limits::EVENT_OBJECTS_MAX && !self.buckets.contains_key(object) {
             self.forget(now);
         }
-        let full = Bucket { tokens: limits::EVENTS_PER_OBJECT, filled: now };
+        let full = Bucket { tokens: ONE.0, filled: now };
         let bucket = self.buckets.entry(object.clone()).or_insert(full);
-        bucket.fill(now);
+        bucket.fill(ONE, now);
         let left = bucket.tokens > 0;
         bucket.tokens = bucket.tokens.saturating_sub(1);
+        self.all.tokens -= u32::from(left);
         left
     }
 
     /// Forgets the objects whose buckets are full again; where none is, all: an Event too many is better than memory without end.
     fn forget(&mut self, now: Timestamp) {
         self.buckets.retain(|_, bucket| {
-            bucket.fill(now);
+            bucket.fill(ONE, now);
             bucket.tokens < limits::EVENTS_PER_OBJECT
         });
         if self.buckets.len() >= limits::EVENT_OBJECTS_MAX {
@@ -47,9 +54,21 @@ impl Throttle {
     }
 }
 
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { buckets: HashMap::new(), all: Bucket { tokens: ALL.0, filled: Timestamp::UNIX_EPOCH } }
+    }
+}
+
+/// The most tokens of a bucket, and how long one takes to come back.
+type Size = (u32, Duration);
+
+const ONE: Size = (limits::EVENTS_PER_OBJECT, limits::EVENT_REFILL);
+const ALL: Size = (limits::EVENTS_AT_ONCE, limits::EVENTS_REFILL);
+
 impl Bucket {
-    fn fill(&mut self, now: Timestamp) {
-        let refill = i64::try_from(limits::EVENT_REFILL.as_secs()).unwrap_or(i64::MAX);
+    fn fill(&mut self, (most, refill): Size, now: Timestamp) {
+        let refill = i64::try_from(refill.as_secs()).unwrap_or(i64::MAX);
         let seconds = now.duration_since(self.filled).as_secs();
         if seconds < 0 {
             self.filled = now; // the clock jumped back
@@ -57,7 +76,7 @@ impl Bucket {
         }
         let gained = u32::try_from(seconds / refill).unwrap_or(u32::MAX);
         if gained > 0 {
-            self.tokens = self.tokens.saturating_add(gained).min(limits::EVENTS_PER_OBJECT);
+            self.tokens = self.tokens.saturating_add(gained).min(most);
             self.filled = now;
         }
     }
@@ -97,10 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn many_objects_get_no_more_together_than_all_may() {
+        let mut throttle = Throttle::default();
+        let of_each = |throttle: &mut Throttle, second| {
+            (0..1_000).filter(|n| throttle.allows(&object(&n.to_string()), at(second))).count()
+        };
+        assert_eq!(of_each(&mut throttle, 0), limits::EVENTS_AT_ONCE as usize);
+        assert_eq!(of_each(&mut throttle, 30), 30);
+    }
+
+    #[test]
     fn objects_without_end_take_no_memory_without_end() {
         let mut throttle = Throttle::default();
         for n in 0..limits::EVENT_OBJECTS_MAX + 10 {
-            throttle.allows(&object(&n.to_string()), at(0));
+            // One each second, so that no other bound comes first.
+            throttle.allows(&object(&n.to_string()), at(n as u64));
         }
         assert!(throttle.buckets.len() <= limits::EVENT_OBJECTS_MAX);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::app;
+use crate::audit::cloudevents::Receiver;
 use crate::cli::Answer;
 use crate::limits;
 
@@ -40,18 +41,34 @@ pub struct Args {
     /// How long a webhook configuration that somebody deleted or weakened stays so before it comes back [default: 15m].
     #[arg(long, value_name = "DURATION", value_parser = crate::config::duration)]
     stand_down: Option<Duration>,
+    /// Who gets each record as a CloudEvent, by an HTTP POST of structured JSON.
+    #[arg(long, value_name = "URL")]
+    cloudevents: Option<String>,
 }
 
 /// Serves until told to stop.
 pub fn run(args: Args) -> anyhow::Result<Answer> {
-    let Args { config, kubeconfig, listen, status_listen, url, service, state_dir, secrets_dir, stand_down } = args;
+    let Args {
+        config,
+        kubeconfig,
+        listen,
+        status_listen,
+        url,
+        service,
+        state_dir,
+        secrets_dir,
+        stand_down,
+        cloudevents,
+    } = args;
     if let Some(folder) = secrets_dir {
         tracing::warn!(folder = %folder.display(), "Credentials are not read yet: --secrets-dir has no effect");
     }
     let stand_down = stand_down.unwrap_or(limits::STAND_DOWN_DEFAULT);
+    let cloudevents = cloudevents.as_deref().map(Receiver::new).transpose().context("--cloudevents cannot be used")?;
     let reach = app::Reachable::parse(url.as_deref(), service.as_deref())?;
     let program = std::env::current_exe().context("cannot find our own program")?;
-    let options = app::Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program };
+    let options =
+        app::Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program, cloudevents };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

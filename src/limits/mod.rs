@@ -253,6 +253,24 @@ pub const EVENT_OBJECTS_MAX: usize = 4_096;
 /// Longest note of an Event (events.k8s.io/v1: 1 kB).
 pub const EVENT_NOTE_BYTES_MAX: usize = KIB;
 
+/// Records that wait for the receiver of CloudEvents.
+pub const CLOUD_EVENT_QUEUE: usize = 1_024;
+
+/// Longest that one try to deliver a CloudEvent may take, and that a shutdown waits for those that are queued.
+pub const CLOUD_EVENT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Tries to deliver one CloudEvent, some two minutes of them; then it is dropped, so that one that a receiver cannot bear holds up no
+/// other.
+pub const CLOUD_EVENT_TRIES: u32 = 10;
+
+/// New Events on all objects together at once, and how long one takes to come back; and the counts raised each
+/// [`EVENT_PATCH_INTERVAL`]. Together at most 280 writes in a minute, and 180 a minute in the long run.
+pub const EVENTS_AT_ONCE: u32 = 100;
+/// See [`EVENTS_AT_ONCE`].
+pub const EVENTS_REFILL: Duration = Duration::from_secs(1);
+/// See [`EVENTS_AT_ONCE`].
+pub const EVENTS_RAISED_MAX: usize = 20;
+
 /// Longest `?timeout=` that counts (Kubernetes: `timeoutSeconds` is at most 30).
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 

@@ -7,6 +7,7 @@
 mod asked;
 mod cases;
 mod check;
+mod cloudevents;
 mod cluster;
 mod comparison;
 mod config;

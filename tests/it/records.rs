@@ -1,5 +1,9 @@
 //! What is left of a verdict, and what must never be?
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
 use crate::gate::{Case, DEPLOYMENT, gate};
 use crate::testbed::user::User;
 use crate::testbed::{control_plane, eventually};
@@ -44,6 +48,80 @@ fn a_denial_is_on_record_in_every_sink() {
     });
     let annotations = audited[0]["annotations"].to_string();
     assert!(annotations.contains("Deny") && annotations.contains("image"), "{annotations}");
+}
+
+#[test]
+fn the_audit_log_of_the_api_server_says_what_was_ruled_and_nothing_of_a_plain_allow() {
+    let plane = control_plane();
+    let annotations = |event: &Value| -> BTreeMap<String, String> {
+        let all = event["annotations"].as_object().cloned().unwrap_or_default();
+        let ours = all.into_iter().filter(|(key, _)| key.contains("landfast.dev/"));
+        ours.map(|(key, value)| (key, value.as_str().unwrap().to_owned())).collect()
+    };
+    let scaled = |case: &Case, replicas: &str, code: u64| {
+        let replicas = format!("--replicas={replicas}");
+        let answer = case.kubectl(User::Alice, &["scale", "deployment", "web", &replicas]);
+        assert_eq!(answer.code == 0, code == 200, "{answer:?}");
+        let found = plane.await_audit("the scale", |event| {
+            event["objectRef"]["namespace"] == *case.namespace
+                && event["objectRef"]["subresource"] == "scale"
+                && event["responseStatus"]["code"] == code
+        });
+        annotations(found.last().unwrap())
+    };
+    for (policy, ruling, code) in [("deny", "Deny", 403), ("warn", "Warn", 200)] {
+        let case = Case::new(policy);
+        case.declare_and_create(DEPLOYMENT);
+        let told = scaled(&case, "5", code);
+        let entries: BTreeSet<&str> =
+            told.keys().filter_map(|key| key.split_once('/')).map(|(entry, _)| entry).collect();
+        assert!(entries.len() == 1 && entries.iter().all(|entry| entry.ends_with(".landfast.dev")), "{told:?}");
+        let of = |key: &str| {
+            let (_, value) = told.iter().find(|(name, _)| name.ends_with(&format!("/{key}"))).unwrap();
+            value.as_str()
+        };
+        assert_eq!((of("ruling"), of("enforced"), of("policy")), (ruling, "true", policy));
+        assert_eq!((of("writer-role"), of("source"), of("reason")), ("Person", "cases", "drifts from Git"));
+        let fields: Value = serde_json::from_str(of("fields")).unwrap();
+        assert_eq!((&fields[0]["path"], &fields[0]["written"]), (&"spec.replicas".into(), &5.into()));
+    }
+    let case = Case::new("deny");
+    case.declare_and_create(DEPLOYMENT);
+    assert_eq!(scaled(&case, "3", 200), BTreeMap::new());
+}
+
+#[test]
+fn no_label_of_a_metric_grows_with_what_is_written() {
+    let case = Case::new("deny");
+    case.declare_and_create(DEPLOYMENT);
+    case.kubectl(User::Alice, &["scale", "deployment", "web", "--replicas=5"]).fails_with(&["spec.replicas"]);
+    let page = gate().landfast.get("/metrics").unwrap().1;
+    // What the configuration names; all others are of closed sets. A revision stands alone: one a source.
+    let named = ["source", "policy", "rule", "revision", "version", "le"];
+    let closed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("ruling", &["Allow", "Warn", "Annotate", "Revert", "Deny"] as &[&str]),
+        ("enforced", &["true", "false"]),
+        ("operation", &["CREATE", "UPDATE", "DELETE", "CONNECT"]),
+        ("role", &["Landfast", "Deployer", "Controller", "Service", "Person"]),
+        ("question", &["fetch", "blame", "namespace", "form", "access", "owner"]),
+        ("outcome", &["answered", "silence", "new", "unchanged", "failed"]),
+        ("sink", &["queue", "journal", "event", "cloudevents"]),
+        ("how", &["deleted", "changed"]),
+    ]);
+    let mut seen = BTreeSet::new();
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let Some((_, labels)) = line.split_once('{') else { continue };
+        for label in labels.split_once('}').unwrap().0.split("\",").filter(|label| !label.is_empty()) {
+            let (key, value) = label.split_once("=\"").unwrap();
+            let value = value.trim_end_matches('"');
+            let known = named.contains(&key) || closed.get(key).is_some_and(|values| values.contains(&value));
+            assert!(known, "{key}={value} in {line}");
+            seen.insert(key.to_owned());
+        }
+    }
+    assert!(["ruling", "role", "source", "question"].iter().all(|key| seen.contains(*key)), "{seen:?}");
+    let revisions = page.lines().filter(|line| line.starts_with("landfast_source_info{")).count();
+    assert_eq!(revisions, 2, "one for each source:\n{page}");
 }
 
 #[test]

@@ -6,17 +6,24 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use landfast::config;
+use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
 use landfast::gate::decide;
-use landfast::gate::facts::Facts;
-use landfast::gate::verdict::{Verdict, WriterRole};
+use landfast::gate::facts::{Facts, FormOf, Question};
+use landfast::gate::verdict::{Ruling, Verdict, WriterRole};
 use landfast::gate::write::Write;
 use landfast::render;
+use landfast::serve::admission::router;
+use landfast::serve::answers::{Answer, Answers};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use crate::serve::post;
+use crate::serving::{Serving, clock};
 use crate::support;
 
 pub(crate) struct Recorded {
@@ -157,4 +164,50 @@ fn every_recorded_review_gets_its_verdict() {
     support::golden(&folder().join("verdicts.txt"), &format!("{}\n", lines.join("\n")));
     assert_eq!(refused_controllers, Vec::<String>::new(), "the control plane's own writes go in");
     assert!(denied >= 60, "{denied} denied");
+}
+
+/// Refuses to be asked anything, by whomever and whatever for.
+struct Refuses;
+
+impl Answers for Refuses {
+    fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
+        panic!("asked: {question:?}")
+    }
+
+    fn at_hand(&self, form: &FormOf) -> Option<Arc<Form>> {
+        panic!("asked for what is at hand: {}", form.object)
+    }
+}
+
+#[tokio::test]
+async fn what_is_let_in_on_its_content_makes_no_call_to_anywhere() {
+    let all = recorded();
+    let mut basis = basis(&first_states(&all));
+    // A person's new object waits for its form where additions are denied, and only there.
+    let policy = POLICY.replace("undeclaredFields: Deny", "undeclaredFields: Allow");
+    basis.policy = config::parse(&[("policy.yaml".to_owned(), policy)]).unwrap().policy;
+    let basis = Arc::new(basis);
+    let (sender, receiver) = watch::channel(Arc::clone(&basis));
+    let serving = Serving::with(Arc::new(Refuses), sender, receiver);
+    let router = router(Arc::clone(&serving.admission));
+    let (mut validated, mut changed) = (0, 0);
+    for recorded in &all {
+        let bytes = serde_json::to_vec(&recorded.review).unwrap();
+        let write = Write::parse(&bytes).unwrap();
+        // By the admission's own clock, and by nothing but what is in memory.
+        let outcome = decide(&write, &basis, &Facts::default(), clock()());
+        if outcome.verdict.ruling != Ruling::Allow {
+            continue;
+        }
+        assert!(outcome.questions.is_empty() && outcome.asides.is_empty(), "{}", recorded.name);
+        for (path, count) in [("/validate", &mut validated), ("/mutate", &mut changed)] {
+            let answer = post(&router, path, bytes.clone()).await;
+            assert_eq!(answer["allowed"], true, "{} at {path}: {answer}", recorded.name);
+            assert!(answer.get("warnings").is_none(), "{} at {path}: {answer}", recorded.name);
+            *count += 1;
+        }
+    }
+    assert!(validated > 350 && changed == validated, "{validated} and {changed} of {}", all.len());
+    // A panic would have been answered by the failure rule, and counted.
+    assert!(serving.metrics.encode().unwrap().contains("landfast_panics_total 0"));
 }

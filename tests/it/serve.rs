@@ -23,7 +23,7 @@ use crate::serving::{Serving, declaring, review};
 const GUARD: &str = "/validate/guard?timeout=3s";
 const OBSERVE: &str = "/validate/observe?timeout=3s";
 
-async fn send(router: &Router, method: Method, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+pub(crate) async fn send(router: &Router, method: Method, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
     let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
     let status = response.status();
@@ -32,7 +32,7 @@ async fn send(router: &Router, method: Method, path: &str, body: impl Into<Body>
 }
 
 /// Posts a review; returns the `response` of the answer.
-async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Value {
+pub(crate) async fn post(router: &Router, path: &str, body: impl Into<Body>) -> Value {
     let (status, text) = send(router, Method::POST, path, body).await;
     assert_eq!(status, StatusCode::OK, "{text}");
     let answer: Value = serde_json::from_str(&text).unwrap();

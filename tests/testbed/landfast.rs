@@ -34,6 +34,8 @@ pub struct Landfast {
     listen: u16,
     status: u16,
     process: Option<Process>,
+    options: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Landfast {
@@ -41,21 +43,39 @@ impl Landfast {
     ///
     /// The API server honours its webhooks a moment later: probe with a write that must be denied.
     pub fn start(plane: &ControlPlane, configuration: &str) -> Self {
-        Self::started(plane, Some(configuration))
+        Self::started(plane, Some(configuration), &[], &[])
     }
 
     /// Starts it with what the cluster holds, and returns when it says that it is ready.
     pub fn in_cluster(plane: &ControlPlane) -> Self {
-        Self::started(plane, None)
+        Self::started(plane, None, &[], &[])
     }
 
-    fn started(plane: &ControlPlane, configuration: Option<&str>) -> Self {
+    /// Starts it with this configuration, with more options and in another environment.
+    pub fn start_with(
+        plane: &ControlPlane,
+        configuration: &str,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::started(plane, Some(configuration), options, environment)
+    }
+
+    fn started(
+        plane: &ControlPlane,
+        configuration: Option<&str>,
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = Scratch::get().folder("landfast");
         if let Some(configuration) = configuration {
             fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
         }
         let kubeconfig = plane.kubeconfig(User::Landfast);
-        let mut landfast = Self { folder, kubeconfig, listen: free_port(), status: free_port(), process: None };
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (listen, status) = (free_port(), free_port());
+        let mut landfast = Self { folder, kubeconfig, listen, status, process: None, options, environment };
         landfast.resume();
         landfast
     }
@@ -75,7 +95,9 @@ impl Landfast {
             .args(["--status-listen", &format!("127.0.0.1:{}", self.status)])
             .args(["--url", &format!("https://127.0.0.1:{}", self.listen)])
             .arg("--state-dir")
-            .arg(self.state());
+            .arg(self.state())
+            .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut process = Process::start(&mut command, self.folder.join("log"));
         eventually("landfast to be ready", || {
             process.assert_alive();
