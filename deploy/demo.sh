@@ -115,13 +115,13 @@ git() {
 }
 
 deployment() {
-    local name=$1 replicas=$2
+    local name=$1 replicas=$2 namespace=${3:-shop}
     cat <<YAML
 apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: $name
-  namespace: shop
+  namespace: $namespace
   labels:
     app: $name
 spec:
@@ -141,11 +141,12 @@ YAML
 }
 
 write_repository() {
-    mkdir -p "$demo/repository/apps/web" "$demo/repository/apps/worker"
+    mkdir -p "$demo/repository/apps/web" "$demo/repository/apps/worker" "$demo/repository/apps/ledger"
     cd "$demo/repository"
     git init -q -b main
     deployment web 3 >apps/web/deployment.yaml
     deployment worker 2 >apps/worker/deployment.yaml
+    deployment ledger 2 bank >apps/ledger/deployment.yaml
     cat >apps/web/service.yaml <<'YAML'
 apiVersion: v1
 kind: Service
@@ -195,7 +196,7 @@ spec:
   ref: { branch: main }
   path: apps
   interval: 10m # what follows does not wait for it: a write about to be refused asks Git first
-  scope: { namespaces: [shop] }
+  scope: { namespaces: [shop, bank] }
 ---
 apiVersion: landfast.dev/v1alpha1
 kind: DriftPolicy
@@ -223,6 +224,13 @@ spec:
   mode: Enforce
   match: { namespaces: [shop], kinds: [PodDisruptionBudget.policy] }
   rulings: { drift: Annotate, delete: Warn, undeclaredFields: Allow }
+---
+apiVersion: landfast.dev/v1alpha1
+kind: DriftPolicy
+metadata: { name: bank }
+spec:
+  mode: Observe # decides everything as if enforced, and touches nothing
+  match: { namespaces: [bank] }
 YAML
 }
 
@@ -286,6 +294,20 @@ show_soon() {
 
 # --- the story ---------------------------------------------------------------------------------------------------
 
+observing() {
+    step "Where a policy only observes, everything goes in without a word"
+    show kubectl apply -f apps/ledger
+    let_in "deployment.apps/ledger created"
+    show kubectl scale -n bank deployment ledger --replicas=5
+    let_in "deployment.apps/ledger scaled"
+    [ "$answer" = "deployment.apps/ledger scaled" ] || differs "no warning"
+
+    step "The report says what would have been denied, and the entry that would settle it"
+    until "$built/landfast" report --state-dir "$demo/state" | grep alice >/dev/null; do sleep 0.1; done
+    show "$built/landfast" report --state-dir "$demo/state"
+    let_in "Would have been denied" "alice" "spec.replicas" "bank/ledger" "- name: deployment-spec-replicas"
+}
+
 denials() {
     step "What Git declares goes in"
     show kubectl apply -f apps/web
@@ -305,14 +327,16 @@ denials() {
     show kubectl delete service web
     denied "Service shop/web" "apps/web/service.yaml"
 
-    step "A label that Git does not declare goes in"
+    step "A label that Git does not declare goes in, because the policy allows that"
+    show grep -m 1 undeclaredFields "$demo/landfast.yaml"
+    expect "undeclaredFields: Allow"
     show kubectl label deployment web team=blue
     let_in "deployment.apps/web labeled"
 
     step "A dry-run gets the same denial"
     show kubectl scale deployment web --replicas=5 --dry-run=server
     denied
-    [ "$answer" = "$scale_answer" ] || differs "the very answer of step 2"
+    [ "$answer" = "$scale_answer" ] || differs "the very answer of the scale above"
 }
 
 changes() {
@@ -356,16 +380,17 @@ restoring() {
 
 records() {
     step "What was left: events on the objects"
-    show_soon kubectl get events --field-selector reason=DriftDenied \
-        -o 'custom-columns=KIND:.involvedObject.kind,NAME:.involvedObject.name,REASON:.reason,COUNT:.count,MESSAGE:.message'
-    let_in "Deployment" "Service" "DriftDenied"
+    show_soon kubectl get events --field-selector reason=DriftDenied
+    let_in "deployment/web" "service/web" "DriftDenied"
 
     step "What was left: one line of JSON for each write that was denied"
-    show grep -m 1 '"ruling":"Deny"' "$demo/landfast.log"
+    show grep -m 1 '"ruling":"Deny","enforced":true' "$demo/landfast.log"
     let_in "spec.replicas" "alice"
 
     step "What was left: annotations in the audit log of the API server"
-    show grep -E -o -m 1 '"[a-z]*\.landfast\.dev/[a-z-]*":"([^"\\]|\\.)*"' "$demo"/testbed/control-plane-0/audit.log
+    # The first scale, not the dry-runs by which this script waited for Landfast.
+    awk '/"subresource":"scale"/ && /"code":403/ && !/dryRun/ { print; exit }' "$demo"/testbed/control-plane-0/audit.log >"$demo/audit.json"
+    show grep -E -o '"[a-z]*\.landfast\.dev/[a-z-]*":"([^"\\]|\\.)*"' "$demo/audit.json"
     let_in '.landfast.dev/ruling":"Deny"'
 }
 
@@ -389,9 +414,11 @@ start_testbed
 write_repository
 write_configuration
 as_admin create namespace shop >/dev/null
+as_admin create namespace bank >/dev/null
 # One object that has drifted before anybody watched.
 deployment worker 1 | as_admin apply -f - >/dev/null
 start_landfast "$(free_port 18443)" "$(free_port 18080)"
+observing
 denials
 changes
 merge
