@@ -6,6 +6,7 @@ pub mod bench;
 pub mod check;
 pub mod crd;
 pub mod diff;
+pub mod explain;
 mod log;
 mod offline;
 pub mod report;
@@ -36,6 +37,8 @@ enum Command {
     Check(check::Args),
     /// Compare what is declared with an object.
     Diff(diff::Args),
+    /// Which policy governs an object or a field, and why?
+    Explain(explain::Args),
     /// Print the CustomResourceDefinitions of Landfast's kinds.
     Crd(crd::Args),
     /// What was denied, or would have been, and what would settle it? Sum up the records of a span of time.
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(&args),
+        Command::Explain(args) => explain::run(args),
         Command::Crd(args) => crd::run(&args),
         Command::Report(args) => report::run(args),
         Command::Bench(args) => bench::run(&args),

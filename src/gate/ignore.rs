@@ -43,6 +43,11 @@ impl Ignore {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Whether it is about this object, in somebody's writes.
+    pub fn is_of(&self, key: &ObjectKey) -> bool {
+        Self { subjects: None, ..self.clone() }.is_about(key, None)
+    }
+
     /// Whether it is about what `user` writes to this object; nobody writes what is repaired.
     fn is_about(&self, key: &ObjectKey, user: Option<&User>) -> bool {
         let among = |globs: &Option<GlobSet>, name: Option<&str>| {

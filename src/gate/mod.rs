@@ -20,6 +20,7 @@ pub mod deployer;
 pub mod duration;
 pub mod entry;
 pub mod exempt;
+pub mod explain;
 pub mod facts;
 pub mod finding;
 pub mod glass;

@@ -219,6 +219,15 @@ impl Rule {
     }
 }
 
+impl std::fmt::Display for KindName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.group.as_str() {
+            "" => f.write_str(&self.kind),
+            group => write!(f, "{}.{group}", self.kind),
+        }
+    }
+}
+
 impl KindName {
     /// Whether an object is of this kind.
     pub fn is_of(&self, key: &ObjectKey) -> bool {

@@ -69,6 +69,16 @@ pub const NOBODYS_DRIFT: &[Fields] = &[
     },
 ];
 
+/// What is nobody's drift under a condition, in words; [`exempt`](crate::gate::exempt) looks at the conditions.
+pub const CONDITIONAL: &[(&str, &str)] = &[
+    ("rules of a ClusterRole", "where Git declares an aggregationRule"),
+    (
+        "caBundle of webhook configurations, APIServices and CustomResourceDefinitions",
+        "where Git leaves it open or empty",
+    ),
+    ("spec.resources.requests.storage of a PersistentVolumeClaim", "where it grows"),
+];
+
 /// The marks that deployers leave on what they deploy.
 pub const BOOKKEEPING: &[Fields] = &[
     // kubectl, Argo CD, Flux, Helm.

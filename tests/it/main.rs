@@ -17,6 +17,7 @@ mod deletions;
 mod demo;
 mod equivalence;
 mod exceptions;
+mod explain;
 mod follow;
 mod follow_kinds;
 mod form;
