@@ -1,5 +1,5 @@
-//! Who answers what `decide` asks? Git through `follow`, namespaces and server forms through the API server; the rest is
-//! silence so far.
+//! Who answers what `decide` asks? Git through `follow`, namespaces, owners and server forms through the API server; the
+//! rest is silence so far.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -11,9 +11,11 @@ use tracing::warn;
 
 use crate::audit::Clock;
 use crate::cluster::access::Rights;
+use crate::cluster::ancestry::Ancestry;
 use crate::cluster::form::Forms;
 use crate::cluster::namespace::Namespaces;
 use crate::cluster::records::{RecordError, Records};
+use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
 use crate::gate::facts::{Access, FormOf, Question};
@@ -26,6 +28,7 @@ use crate::serve::answers::{Answer, Answers};
 pub(super) struct World {
     follow: Follow,
     namespaces: Option<Namespaces>,
+    ancestry: Option<Ancestry>,
     rights: Option<Rights>,
     records: Option<Records>,
     forms: Option<Forms>,
@@ -36,6 +39,7 @@ impl World {
         Self {
             follow,
             namespaces: client.clone().map(Namespaces::new),
+            ancestry: client.clone().map(Ancestry::new),
             rights: client.clone().map(Rights::new),
             records: client.map(|client| Records::new(client, clock)),
             forms,
@@ -80,7 +84,20 @@ impl World {
                     }
                 },
             },
-            Question::Owner(_) => Answer::Silence,
+            Question::Owner(object) => self.owners(object).await,
+        }
+    }
+
+    async fn owners(&self, object: &ObjectKey) -> Answer {
+        let Some(ancestry) = &self.ancestry else { return Answer::Silence };
+        let basis = Arc::clone(&self.follow.basis().borrow());
+        let is_declared = |owner: &ObjectKey| basis.index.objects.get(owner).is_some_and(|entry| entry.head.is_some());
+        match ancestry.of(object, &basis.schemas, is_declared).await {
+            Ok(owners) => Answer::Owned(owners),
+            Err(error) => {
+                warn!(%object, error = &error as &dyn Error, hint = error.hint(), "Owner not known");
+                Answer::Silence
+            }
         }
     }
 

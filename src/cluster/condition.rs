@@ -118,6 +118,19 @@ fn bare_status() -> String {
     )
 }
 
+/// Keeps out writes of service accounts and the control plane to these resources.
+pub(crate) fn by_people(resources: &[String]) -> Condition {
+    let prefixes = ["system:serviceaccount:", "system:node:"];
+    let starts = prefixes.map(|prefix| format!("request.userInfo.username.startsWith({})", quoted(prefix)));
+    let expression = format!(
+        "!({RESOURCE} in {} && has(request.userInfo.username) && ({} || request.userInfo.username in {}))",
+        list(resources.iter().map(String::as_str)),
+        starts.join(" || "),
+        list(["system:kube-controller-manager", "system:kube-scheduler", "system:cloud-controller-manager"]),
+    );
+    Condition { name: "derived-by-people", expression }
+}
+
 /// Keeps out namespaces outside `patterns` (globs); cluster-scoped objects pass, Namespaces among them, though a request about
 /// one carries its own name as `request.namespace`. `None` where that would narrow nothing, where a pattern is more than `*`
 /// and `?`, or where it is too long for an expression: sending too much is right, sending too little is not.

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::cluster::condition::{Condition, by_people};
 use crate::drift::declared::ObjectKey;
 use crate::drift::schema::KindInfo;
-use crate::gate::basis::{Basis, SourceId};
+use crate::gate::basis::{Basis, Source, SourceId};
+use crate::gate::derived::EDITED;
 use crate::gate::policy::{FailurePolicy, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
 
@@ -36,7 +38,8 @@ pub(crate) struct ResourceKey {
 /// One resource that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Covered {
-    /// The version in which its objects are sent: the one most declarations are written in.
+    /// The version in which its objects are sent: the one most declarations are written in. Empty where it is asked about only as
+    /// what declared objects made.
     pub(crate) version: String,
     /// Whether its objects live in namespaces.
     pub(crate) namespaced: bool,
@@ -46,6 +49,8 @@ pub(crate) struct Covered {
     pub(crate) guarded: BTreeSet<String>,
     /// Where a write may be changed on its way in.
     pub(crate) changed: BTreeSet<String>,
+    /// Whether it is asked about as what declared objects made, too.
+    pub(crate) derived: bool,
 }
 
 /// Everything that is asked about.
@@ -78,12 +83,24 @@ impl Coverage {
                 coverage.guard(info, key, &entry.source, &mut cells);
             }
         }
+        for kind in basis
+            .policy
+            .rules
+            .iter()
+            .filter(|rule| minds_strays(rule))
+            .flat_map(|rule| rule.matches.kinds.iter().flatten())
+        {
+            versions.entry((&kind.group, &kind.kind)).or_default();
+        }
+        let kinds: Vec<(&str, &str)> = versions.keys().copied().collect();
+        coverage.guard_strays(basis, &kinds, &mut cells);
+        coverage.reach_derived(basis, &mut cells);
         for ((group, kind), counts) in versions {
             if let Some(info) = basis.schemas.kind(group, kind) {
                 coverage.cover(info, &counts);
             }
         }
-        coverage.resources.retain(|_, covered| !covered.version.is_empty());
+        coverage.resources.retain(|_, covered| !covered.version.is_empty() || covered.derived);
         coverage
     }
 
@@ -95,6 +112,7 @@ impl Coverage {
             subresources: vec!["status", "finalize"],
             guarded: BTreeSet::new(),
             changed: BTreeSet::new(),
+            derived: false,
         };
         let definitions = Covered { subresources: vec!["status"], ..namespaces.clone() };
         BTreeMap::from([(ResourceKey::namespaces(), namespaces), (ResourceKey::definitions(), definitions)])
@@ -128,6 +146,47 @@ impl Coverage {
         }
     }
 
+    /// Notes where silence about an object that Git does not declare means no: in namespaces where it declares others.
+    fn guard_strays(&mut self, basis: &Basis, kinds: &[(&str, &str)], cells: &mut Cells<'_>) {
+        if !basis.policy.rules.iter().any(|rule| Powers::of(rule).blocks_strays) {
+            return;
+        }
+        let kinds = kinds.iter().filter_map(|(group, kind)| basis.schemas.kind(group, kind));
+        let kinds: Vec<_> = kinds.filter(|info| info.namespaced).collect();
+        for (source, namespace) in homes(basis) {
+            for info in &kinds {
+                let key = ObjectKey::new(&info.group, &info.kind, namespace, "");
+                if !never(&key) && cells.of(&source.id, &key).blocks_strays {
+                    self.slot(ResourceKey::of(info)).guarded.insert(namespace.to_owned());
+                }
+            }
+        }
+    }
+
+    /// Notes what declared objects made, where the policy that governs one of them minds who reaches into it.
+    fn reach_derived(&mut self, basis: &Basis, cells: &mut Cells<'_>) {
+        if !basis.policy.rules.iter().any(|rule| Powers::of(rule).minds_derived) {
+            return;
+        }
+        for (key, entry) in basis.index.objects.iter().filter(|(_, entry)| entry.head.is_some()) {
+            let powers = cells.of(&entry.source, key);
+            for (group, resource, _) in EDITED.iter().filter(|_| powers.minds_derived && !key.namespace().is_empty()) {
+                let covered = self.slot(ResourceKey { group: (*group).to_owned(), resource: (*resource).to_owned() });
+                (covered.derived, covered.namespaced) = (true, true);
+                if powers.blocks_derived {
+                    covered.guarded.insert(key.namespace().to_owned());
+                }
+            }
+        }
+    }
+
+    /// Keeps those out who are never asked about what declared objects made: only people are. `None` where nothing is asked so.
+    pub(crate) fn by_people(&self) -> Option<Condition> {
+        let made = self.resources.iter().filter(|(_, covered)| covered.derived && covered.version.is_empty());
+        let made: Vec<String> = made.map(|(key, _)| key.path()).collect();
+        (!made.is_empty()).then(|| by_people(&made))
+    }
+
     fn slot(&mut self, key: ResourceKey) -> &mut Covered {
         match self.resources.entry(key) {
             Slot::Occupied(slot) => slot.into_mut(),
@@ -137,6 +196,7 @@ impl Coverage {
                 subresources: Vec::new(),
                 guarded: BTreeSet::new(),
                 changed: BTreeSet::new(),
+                derived: false,
             }),
         }
     }
@@ -189,6 +249,11 @@ struct Powers {
     changes: bool,
     /// Whether it lets the glass be broken.
     breaks: bool,
+    /// Whether silence means no of objects that Git does not declare.
+    blocks_strays: bool,
+    /// Whether it minds who reaches into what the object made, and whether silence means no to that.
+    minds_derived: bool,
+    blocks_derived: bool,
 }
 
 impl Cells<'_> {
@@ -201,16 +266,41 @@ impl Cells<'_> {
             return *known;
         }
         let rule = self.policy.governing(key, Some(source));
-        let powers = |rule| Powers { blocks: blocks(rule), changes: changes(rule), breaks: rule.bounds().is_some() };
-        let powers = rule.map(powers).unwrap_or_default();
+        let powers = rule.map(Powers::of).unwrap_or_default();
         self.known.insert(cell, powers);
         powers
     }
 }
 
+impl Powers {
+    fn of(rule: &Rule) -> Self {
+        Self {
+            blocks: blocks(rule, &[rule.drift, rule.delete, rule.undeclared_fields]),
+            changes: changes(rule),
+            breaks: rule.bounds().is_some(),
+            blocks_strays: blocks(rule, &[rule.undeclared_objects]),
+            minds_derived: rule.derived_objects > Ruling::Allow,
+            blocks_derived: blocks(rule, &[rule.derived_objects]),
+        }
+    }
+}
+
+/// Namespaces in which Git declares something, each with the sources in whose scope it is.
+fn homes(basis: &Basis) -> impl Iterator<Item = (&Source, &str)> {
+    let namespaces = basis.index.by_namespace.keys();
+    namespaces.flat_map(|namespace| {
+        let sources = basis.sources.values().filter(|source| source.scope.namespaces.is_match(&**namespace));
+        sources.map(|source| (&**source, &**namespace))
+    })
+}
+
+fn minds_strays(rule: &Rule) -> bool {
+    rule.undeclared_objects > Ruling::Allow
+}
+
 /// A policy that cannot deny can never block.
-fn blocks(rule: &Rule) -> bool {
-    let denies = [rule.drift, rule.delete, rule.undeclared_fields].contains(&Ruling::Deny);
+fn blocks(rule: &Rule, rulings: &[Ruling]) -> bool {
+    let denies = rulings.contains(&Ruling::Deny);
     match (rule.mode, rule.failure_policy) {
         (Mode::Enforce, FailurePolicy::Fail) => denies,
         (Mode::Observe, FailurePolicy::Fail | FailurePolicy::Ignore) | (Mode::Enforce, FailurePolicy::Ignore) => false,

@@ -6,6 +6,7 @@
 //! Decides nothing about a write of others, and spawns nothing.
 
 pub mod access;
+pub mod ancestry;
 pub mod call;
 pub mod client;
 pub mod condition;

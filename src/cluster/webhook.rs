@@ -13,6 +13,7 @@ use crate::cluster::condition::{Condition, NAME, RESOURCE, list, never, within};
 use crate::cluster::coverage::{Coverage, Covered, ResourceKey};
 use crate::config::crd::{GROUP, VERSION};
 use crate::gate::basis::Basis;
+use crate::gate::derived::{EDITED, ENTERED};
 use crate::gate::entry::Entry;
 use crate::gate::policy::FailurePolicy;
 use crate::limits;
@@ -75,15 +76,16 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
     let patterns = basis.sources.values().flat_map(|source| &source.scope.patterns).map(String::as_str);
     conditions.extend(within(&patterns.collect::<BTreeSet<_>>()));
     let mutating = reverting(basis, &coverage, &conditions, reach);
+    conditions.extend(coverage.by_people());
     let every: Vec<_> = coverage.resources.iter().collect();
     let mut webhooks = Vec::new();
     let mut rest = conditions.clone();
     if !guarded.expression.is_empty() {
         conditions.push(Condition { name: "guarded", expression: guarded.expression.clone() });
         rest.push(Condition { name: "not-guarded", expression: format!("!({})", guarded.expression) });
-        webhooks.push(entry(Entry::Guard, &rules(&guarded.resources, &ALL), &conditions, reach));
+        webhooks.push(entry(Entry::Guard, &every_rule(&guarded.resources), &conditions, reach));
     }
-    webhooks.push(entry(Entry::Observe, &rules(&every, &ALL), &rest, reach));
+    webhooks.push(entry(Entry::Observe, &every_rule(&every), &rest, reach));
     let configuration = configuration("ValidatingWebhookConfiguration", &webhooks, reach);
     Rendered { configuration, mutating, unguarded: guarded.left }
 }
@@ -176,7 +178,7 @@ fn entry(entry: Entry, rules: &[Value], conditions: &[Condition], reach: &Reach)
 /// One rule a group, version and scope, its resources in order; never `*`.
 fn rules(resources: &[Resource<'_>], operations: &[&str]) -> Vec<Value> {
     let mut by: BTreeMap<(&str, &str, bool), Vec<String>> = BTreeMap::new();
-    for (key, covered) in resources {
+    for (key, covered) in resources.iter().filter(|(_, covered)| !covered.version.is_empty()) {
         let names = by.entry((&key.group, &covered.version, covered.namespaced)).or_default();
         names.push(key.resource.clone());
         names.extend(covered.subresources.iter().map(|subresource| format!("{}/{subresource}", key.resource)));
@@ -192,6 +194,34 @@ fn rules(resources: &[Resource<'_>], operations: &[&str]) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// The rules of an entry that decides on all.
+fn every_rule(resources: &[Resource<'_>]) -> Vec<Value> {
+    let mut all = rules(resources, &ALL);
+    all.extend(resources.iter().filter(|(_, covered)| covered.derived).flat_map(|(key, _)| derived_rules(key)));
+    all
+}
+
+/// What reaches into a resource that declared objects made.
+fn derived_rules(key: &ResourceKey) -> Vec<Value> {
+    let rule = |names: Vec<String>, operation: &str| {
+        json!({
+            "apiGroups": [key.group],
+            "apiVersions": ["v1"],
+            "resources": names,
+            "operations": [operation],
+            "scope": "Namespaced",
+        })
+    };
+    let named = |way: &&str| if way.is_empty() { key.resource.clone() } else { format!("{}/{way}", key.resource) };
+    let is_own = |(group, resource, _): &&(&str, &str, &[&str])| (*group, *resource) == (&*key.group, &*key.resource);
+    let edited = EDITED.iter().filter(is_own).flat_map(|(_, _, ways)| *ways).map(|way| named(&way)).collect();
+    let mut rules = vec![rule(edited, "UPDATE")];
+    if key.resource == "pods" {
+        rules.push(rule(ENTERED.iter().map(|way| named(&way)).collect(), "CONNECT"));
+    }
+    rules
 }
 
 type Resource<'c> = (&'c ResourceKey, &'c Covered);

@@ -99,7 +99,7 @@ fn source(object: &Object, spec: &GitSource) -> Option<SourceSettings> {
 }
 
 fn rule(name: &str, spec: &DriftPolicy) -> Rule {
-    let Rulings { drift, delete, undeclared_fields, .. } = spec.rulings;
+    let Rulings { drift, delete, undeclared_fields, undeclared_objects, derived_objects } = spec.rulings;
     let drift = drift.unwrap_or_default();
     let PolicyMatch { sources, namespaces, kinds } = spec.matches.clone();
     let (namespace_patterns, namespaces) = match namespaces {
@@ -115,6 +115,8 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
         drift,
         delete: delete.unwrap_or(drift),
         undeclared_fields: undeclared_fields.unwrap_or(Ruling::Allow),
+        undeclared_objects: undeclared_objects.unwrap_or(Ruling::Allow),
+        derived_objects: derived_objects.unwrap_or(Ruling::Allow),
         rollback: usize::try_from(spec.rollback).unwrap_or_default(),
         writers: spec.writers.clone(),
         ignore: spec.ignore.iter().map(exception).collect(),

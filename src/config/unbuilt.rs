@@ -29,10 +29,10 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
 fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
     let DriftPolicy { rulings, break_glass, repair, .. } = policy;
     let Rulings { drift: _, delete: _, undeclared_fields: _, undeclared_objects, derived_objects } = *rulings;
-    let above_allow = |ruling: Option<Ruling>| ruling.is_some_and(|ruling| ruling > Ruling::Allow);
+    let marks = |ruling| ruling == Some(Ruling::Annotate);
     chosen([
-        ("spec.rulings.undeclaredObjects", above_allow(undeclared_objects)),
-        ("spec.rulings.derivedObjects", above_allow(derived_objects)),
+        ("Annotate in spec.rulings.undeclaredObjects", marks(undeclared_objects)),
+        ("Annotate in spec.rulings.derivedObjects", marks(derived_objects)),
         ("spec.breakGlass", break_glass.is_some()),
         ("spec.repair", repair.is_some_and(|repair| repair.mode != RepairMode::Never)),
     ])

@@ -18,7 +18,8 @@ use crate::limits::{FIELDS_KEPT_MAX, LINES_BLAMED_MAX, VALUE_CHARS_MAX};
 /// Makes the outcome of a case from what is ruled.
 pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
     let write = case.write;
-    let source = case.source.filter(|_| case.declared().is_some());
+    let is_about_source = case.declared().is_some() || matches!(ruled.ground, Ground::Stray(_));
+    let source = case.source.filter(|_| is_about_source);
     let fields: Vec<Field> = ruled
         .changes
         .iter()
@@ -61,7 +62,8 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         questions.extend(ruled.questions);
         questions
     } else {
-        ruled.questions.into_iter().filter(|question| matches!(question, Question::Form(_))).collect()
+        let strengthens = |question: &Question| matches!(question, Question::Form(_) | Question::Owner(_));
+        ruled.questions.into_iter().filter(strengthens).collect()
     };
     questions.extend(ruled.incident.urgent);
     Outcome { verdict, questions, asides: ruled.asides }
@@ -116,8 +118,10 @@ fn say(
                 commit: commit.filter(|_| held.sources.len() == 1).map(At::InForce),
             })
         }),
-        Ground::Deletion | Ground::Owners => place,
-        Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting | Ground::Undeclared => None,
+        Ground::Deletion | Ground::Owners | Ground::Derived(_) => place,
+        Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting | Ground::Undeclared | Ground::Stray(_) => {
+            None
+        }
     };
     verdict.message = message;
     verdict.warnings = warnings;
@@ -130,7 +134,13 @@ fn doubt<'c>(case: &Case<'c>, source: &'c Source, ground: &Ground) -> Option<Dou
         Ground::Drift | Ground::Doubt | Ground::Undeclared => {
             case.facts.forms.values().any(Option::is_none).then_some(Doubt::Formless)
         }
-        Ground::None | Ground::Preexisting | Ground::Owners | Ground::Deletion | Ground::Holding(_) => None,
+        Ground::None
+        | Ground::Preexisting
+        | Ground::Owners
+        | Ground::Deletion
+        | Ground::Holding(_)
+        | Ground::Stray(_)
+        | Ground::Derived(_) => None,
     };
     let refused = source.refused.as_ref().map(|(commit, fault)| Doubt::Refused(commit, fault));
     refused.or_else(silence).or_else(formless)

@@ -41,7 +41,7 @@ pub enum Question {
         /// Who ends it.
         by: String,
     },
-    /// Which declared object owns this Pod or ReplicaSet? Silence: let in and recorded.
+    /// Which controllers own this Pod or ReplicaSet? Silence: let in and recorded.
     Owner(ObjectKey),
     /// Is this namespace terminating, and what are its annotations? Silence: not terminating, none.
     Namespace(String),
@@ -186,6 +186,8 @@ pub struct Facts {
     pub ended: BTreeSet<String>,
     /// What the server makes of declarations of the object.
     pub forms: Forms,
+    /// Controllers of an object, the nearest first; `None` where it was asked and is not known.
+    pub owners: BTreeMap<ObjectKey, Option<Vec<ObjectKey>>>,
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Words<'_> {
             Ground::Doubt => format!("{object} may drift from Git"),
             Ground::Preexisting => format!("{object} differed from Git already"),
             Ground::Undeclared => format!("{object} gets what Git does not declare"),
-            Ground::Deletion | Ground::Holding(_) => self.first_line(),
+            Ground::Deletion | Ground::Holding(_) | Ground::Stray(_) | Ground::Derived(_) => self.first_line(),
         };
         let mut warnings: Vec<String> =
             self.fields.iter().take(WARNINGS_MAX).map(|field| self.field_warning(&lead, field)).collect();
@@ -148,6 +148,11 @@ impl Words<'_> {
             Ground::Owners => " would be deleted with an owner that Git does not declare".to_owned(),
             Ground::Deletion => " is declared in Git and may not be deleted".to_owned(),
             Ground::Holding(held) => format!(" may not be deleted: {}", holds(held)),
+            Ground::Stray(_) => " is not declared in Git".to_owned(),
+            Ground::Derived(Some(owner)) => {
+                format!(" belongs to {}, which Git declares", shortened(&owner.to_string(), WARNING_CHARS_MAX / 3))
+            }
+            Ground::Derived(None) => " may belong to what Git declares".to_owned(),
         };
         format!("{}{rest}", self.object_within(WARNING_CHARS_MAX - rest.chars().count()))
     }
@@ -198,6 +203,13 @@ impl Words<'_> {
             places.extend(self.declared.map(|(file, line)| ((file, self.commit.map(commit)), vec![line])));
         }
         let mut lines: Vec<String> = places.into_iter().map(|place| self.origin(place)).collect();
+        if let Ground::Stray(source) = self.ground {
+            let source = format!("it is in the scope of GitSource {}", shortened(&source.to_string(), PATH_CHARS_MAX));
+            lines.push(match self.revision {
+                Some(revision) => format!("{source}, which is at {}", revision.short()),
+                None => source,
+            });
+        }
         if let (Some(last), false) = (lines.last_mut(), self.owners.is_empty()) {
             let owners: Vec<String> =
                 self.owners.iter().take(OWNERS_SHOWN_MAX).map(|owner| shortened(owner, PATH_CHARS_MAX)).collect();
@@ -236,6 +248,8 @@ impl Words<'_> {
             Ground::Owners => "leave the owner out, or declare it in that file",
             Ground::Deletion => "remove it from that file",
             Ground::Holding(_) => "remove them from Git first",
+            Ground::Stray(_) => "declare it there",
+            Ground::Derived(_) => "change what Git declares of it",
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
 //! lays beside it what the [`basis`] knows ([`policy`], [`ignore`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
-//! [`removal`] say what it does to what is declared, before any policy; [`ruling`] (for deployers with [`deployer`]) says what
+//! [`removal`] say what it does to what is declared (`stray` and [`derived`], what is not declared itself has to do with it), before any policy; [`ruling`] (for deployers with [`deployer`]) says what
 //! follows, [`amend`] how the write is changed on its way in ([`revert`], [`mark`], both by a [`patch`] with its [`ownership`]), [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
 //! puts it in words, [`json`] and [`response`] on the wire.
 
@@ -17,6 +17,7 @@ pub mod case;
 mod classes;
 pub mod conclude;
 pub mod deployer;
+pub mod derived;
 pub mod duration;
 pub mod entry;
 pub mod exempt;
@@ -43,6 +44,7 @@ pub mod ruling;
 mod scale;
 pub mod sides;
 mod stamp;
+mod stray;
 pub mod tables;
 pub mod text;
 mod tree;
@@ -71,6 +73,13 @@ use crate::limits::FIELDS_KEPT_MAX;
 pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -> Outcome {
     let aim = Aim::of(write, &basis.schemas);
     let case = Case::open(write, &aim, basis, facts, now);
+    if case.declared().is_none() || matches!(write.change, Change::Connect) {
+        // What is not declared itself may still be a matter of what is.
+        let other = derived::ruled(&case).or_else(|| stray::ruled(&case));
+        if let Some((case, ruled)) = other {
+            return conclude::outcome(&case, ruled);
+        }
+    }
     let ruled = match (&aim.reach, write.change) {
         (Reach::Nothing(reason), _) => Ruled::foreign(reason),
         (_, Change::Delete { before }) => {

@@ -62,6 +62,10 @@ pub struct Rule {
     /// What it rules on fields that Git does not declare, changed by people. To a new object they add what goes beyond the server
     /// form; where that is not known, nothing.
     pub undeclared_fields: Ruling,
+    /// What it rules on objects that Git does not declare, written by people in the scope of a source.
+    pub undeclared_objects: Ruling,
+    /// What it rules on reaching into what declared objects made, by people.
+    pub derived_objects: Ruling,
     /// How many of an object's earlier declarations, as far as the source's `maxLag` remembers them, anybody may write again.
     pub rollback: usize,
     /// Whom it knows.
@@ -189,9 +193,7 @@ impl Match {
         {
             return Some(Mismatch::Source);
         }
-        if let Some(namespaces) = &self.namespaces
-            && !home(key).is_some_and(|namespace| namespaces.is_match(namespace))
-        {
+        if !self.is_at_home(key) {
             return Some(Mismatch::Namespace);
         }
         if let Some(kinds) = &self.kinds
@@ -200,6 +202,11 @@ impl Match {
             return Some(Mismatch::Kind);
         }
         None
+    }
+
+    /// Whether this matches all that is where an object is, as far as namespaces go.
+    pub fn is_at_home(&self, key: &ObjectKey) -> bool {
+        self.namespaces.as_ref().is_none_or(|globs| home(key).is_some_and(|namespace| globs.is_match(namespace)))
     }
 }
 
@@ -255,6 +262,8 @@ impl Rule {
             drift: Ruling::Deny,
             delete: Ruling::Deny,
             undeclared_fields: Ruling::Allow,
+            undeclared_objects: Ruling::Allow,
+            derived_objects: Ruling::Allow,
             rollback: 0,
             writers: Vec::new(),
             ignore: Vec::new(),

@@ -1,6 +1,8 @@
 //! What follows from a finding? The rule that governs, the writer's role, and what the world might still say.
 
+use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
+use crate::gate::basis::SourceId;
 use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
@@ -60,6 +62,10 @@ pub enum Ground {
     Deletion,
     /// Declared objects go with it.
     Holding(Held),
+    /// The object is in the scope of this source, which does not declare it.
+    Stray(SourceId),
+    /// The object was made by this declared one, or by one that is not known.
+    Derived(Option<ObjectKey>),
 }
 
 /// What the governing policy says; without one all is observed as if the defaults were enforced.
@@ -139,6 +145,11 @@ impl Ruled {
             patch: Patch::default(),
             incident: Incident::default(),
         }
+    }
+
+    /// What a policy rules on what is not declared itself.
+    pub fn by(rule: &Rule, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {
+        Self::under(&Sanction::of(Some(rule)), without_change(ruling), reason, ground)
     }
 
     fn under(sanction: &Sanction<'_>, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {

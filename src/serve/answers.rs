@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::metrics::{Asked, Metrics};
+use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
 use crate::gate::facts::{Access, Facts, FormOf, Namespace, Opening, Question};
@@ -28,6 +29,8 @@ pub enum Answer {
     Record(Option<Arc<Grant>>),
     /// To [`Question::End`]: it is noted.
     Ended,
+    /// To [`Question::Owner`]: the controllers above the object, the nearest first.
+    Owned(Vec<ObjectKey>),
     /// To [`Question::Form`]: what the server makes of the declaration.
     Formed(Arc<Form>),
     /// To [`Question::Fetch`]: it was asked so often just now that it was not asked again.
@@ -96,8 +99,8 @@ pub(crate) fn can_be_answered(question: &Question) -> bool {
         | Question::Access { .. }
         | Question::Open(_)
         | Question::Record(_)
-        | Question::End { .. } => true,
-        Question::Owner(_) => false,
+        | Question::End { .. }
+        | Question::Owner(_) => true,
     }
 }
 
@@ -110,7 +113,8 @@ fn wait(question: &Question) -> Duration {
         Question::Access { .. } | Question::Open(_) | Question::Record(_) | Question::End { .. } => {
             limits::GLASS_WAIT_MAX
         }
-        Question::Owner(_) | Question::Namespace(_) => limits::WEBHOOK_TIMEOUT,
+        Question::Owner(_) => limits::OWNER_WAIT_MAX,
+        Question::Namespace(_) => limits::WEBHOOK_TIMEOUT,
     }
 }
 
@@ -160,6 +164,9 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
         Question::End { record, .. } => {
             facts.ended.insert(record.clone());
         }
-        Question::Owner(_) => {}
+        Question::Owner(object) => {
+            let owners = if let Answer::Owned(owners) = answer { Some(owners) } else { None };
+            facts.owners.insert(object.clone(), owners);
+        }
     }
 }

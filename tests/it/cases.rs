@@ -5,7 +5,7 @@
 //! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
 //! `grants` (BreakGlass: `name`, `opened` so many minutes ago, `spec`), `owners` (of every file), `refused` (where a newer commit went wrong: its file and line),
 //! `facts` (`terminating`, `fetched`, `silent`; `access`: whether the writer may break the glass; `records`, `home`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
-//! it was asked in vain), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
+//! it was asked in vain; `owners`: the controllers of an object, each as `group/Kind/namespace/name`), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
 //! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
 
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use globset::{Glob, GlobSetBuilder};
 use jiff::{Timestamp, ToSpan as _};
 use landfast::config;
-use landfast::drift::declared::Declared;
+use landfast::drift::declared::{Declared, ObjectKey};
 use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Objects, SourceId};
@@ -158,6 +158,8 @@ fn amend(rule: &mut Rule, given: &Value) {
     rule.drift = ruling("drift").unwrap_or(rule.drift);
     rule.delete = ruling("delete").unwrap_or(rule.drift);
     rule.undeclared_fields = ruling("undeclaredFields").unwrap_or(Ruling::Allow);
+    rule.undeclared_objects = ruling("undeclaredObjects").unwrap_or(Ruling::Allow);
+    rule.derived_objects = ruling("derivedObjects").unwrap_or(Ruling::Allow);
     for ignored in given["ignore"].as_array().into_iter().flatten() {
         let texts = |name: &str| {
             let all = ignored[name].as_array()?;
@@ -226,6 +228,14 @@ fn facts(case: &Value, basis: &Basis) -> Facts {
         };
         let (author, date) = ("Ada Author".to_owned(), "2026-11-02T09:00:00Z".parse().unwrap());
         facts.blame.insert(line, Some(CommitInfo { commit: CommitId(Arc::from("ada0000")), author, date }));
+    }
+    for (object, owners) in case["facts"]["owners"].as_object().into_iter().flatten() {
+        let key = |text: &str| {
+            let parts: Vec<&str> = text.split('/').collect();
+            ObjectKey::new(parts[0], parts[1], parts[2], parts[3])
+        };
+        let owners = owners.as_array().map(|all| all.iter().map(|owner| key(owner.as_str().unwrap())).collect());
+        facts.owners.insert(key(object), owners);
     }
     for (name, set) in [("fetched", &mut facts.fetched), ("silent", &mut facts.silent)] {
         if case["facts"][name] == true {

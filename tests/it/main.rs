@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
 
 mod asked;
+mod beside;
 mod cases;
 mod check;
 mod cloudevents;

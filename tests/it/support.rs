@@ -66,6 +66,8 @@ pub(crate) fn rule() -> Rule {
         drift: Ruling::Deny,
         delete: Ruling::Deny,
         undeclared_fields: Ruling::Allow,
+        undeclared_objects: Ruling::Allow,
+        derived_objects: Ruling::Allow,
         rollback: 0,
         writers: Vec::new(),
         ignore: Vec::new(),

@@ -1,0 +1,88 @@
+//! Which controllers own this object? Answered from metadata, one object after the other, remembered for a moment.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use crate::cluster::call::{CallError, within_time};
+use crate::drift::declared::ObjectKey;
+use crate::drift::schema::Schemas;
+use crate::limits;
+
+/// Answers about owners.
+pub struct Ancestry {
+    client: Client,
+    known: Mutex<HashMap<ObjectKey, (Instant, Option<ObjectKey>)>>,
+}
+
+impl Ancestry {
+    /// Asks through this client.
+    pub fn new(client: Client) -> Self {
+        Self { client, known: Mutex::default() }
+    }
+
+    /// The controllers that own an object, the nearest first, up to the first one that is enough, that nothing owns, or whose
+    /// kind is not known. An answer holds for [`limits::OWNER_FACT_AGE_MAX`].
+    pub async fn of(
+        &self,
+        object: &ObjectKey,
+        schemas: &Schemas,
+        is_enough: impl Fn(&ObjectKey) -> bool,
+    ) -> Result<Vec<ObjectKey>, CallError> {
+        let mut found: Vec<ObjectKey> = Vec::new();
+        while found.len() < limits::OWNERS_DEEP_MAX {
+            let next = found.last().unwrap_or(object);
+            if is_enough(next) {
+                break;
+            }
+            let Some(owner) = self.owner(next, schemas).await? else { break };
+            found.push(owner);
+        }
+        Ok(found)
+    }
+
+    async fn owner(&self, object: &ObjectKey, schemas: &Schemas) -> Result<Option<ObjectKey>, CallError> {
+        if let Some(known) = self.remembered(object) {
+            return Ok(known);
+        }
+        let Some(info) = schemas.kind(object.group(), object.kind()) else { return Ok(None) };
+        let Some(version) = info.versions.first() else { return Ok(None) };
+        let gvk = GroupVersionKind::gvk(&info.group, &version.version, &info.kind);
+        let resource = ApiResource::from_gvk_with_plural(&gvk, &info.resource);
+        let api: Api<DynamicObject> = match object.namespace() {
+            "" => Api::all_with(self.client.clone(), &resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &resource),
+        };
+        let found = within_time(api.get_metadata_opt(object.name())).await?;
+        let owners = found.and_then(|found| found.metadata.owner_references).unwrap_or_default();
+        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
+        let owner = controller.map(|owner| key(&owner, object.namespace(), schemas));
+        self.remember(object, owner.clone());
+        Ok(owner)
+    }
+
+    fn remembered(&self, object: &ObjectKey) -> Option<Option<ObjectKey>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, owner) = known.get(object)?;
+        (at.elapsed() <= limits::OWNER_FACT_AGE_MAX).then(|| owner.clone())
+    }
+
+    fn remember(&self, object: &ObjectKey, owner: Option<ObjectKey>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= limits::OWNER_FACTS_MAX {
+            known.clear();
+        }
+        known.insert(object.clone(), (Instant::now(), owner));
+    }
+}
+
+/// An owner is in the namespace of what it owns, or in none.
+fn key(owner: &OwnerReference, namespace: &str, schemas: &Schemas) -> ObjectKey {
+    let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let namespaced = schemas.kind(group, &owner.kind).is_none_or(|info| info.namespaced);
+    ObjectKey::new(group, &owner.kind, if namespaced { namespace } else { "" }, &owner.name)
+}

@@ -1,0 +1,111 @@
+//! What follows from reaching into a Pod or ReplicaSet that a declared object made? exec, attach, port-forward, debug containers
+//! and edits, by people.
+//!
+//! Whose it is, the object says where the write shows it; beyond that only the API server can tell. Never a deletion, an eviction
+//! or a status.
+
+use serde_json::value::RawValue;
+
+use crate::drift::declared::ObjectKey;
+use crate::drift::document::{At, Document};
+use crate::gate::case::Case;
+use crate::gate::facts::Question;
+use crate::gate::ruling::{Ground, Ruled};
+use crate::gate::verdict::{Ruling, WriterRole};
+use crate::gate::write::Change;
+
+/// Kinds of what others make to run it, with their groups, and the subresources by which these are edited.
+pub const EDITED: &[(&str, &str, &[&str])] =
+    &[("", "pods", &["", "ephemeralcontainers", "resize"]), ("apps", "replicasets", &["", "scale"])];
+
+/// Subresources of Pods that lead into them.
+pub const ENTERED: &[&str] = &["exec", "attach", "portforward"];
+
+/// Rules on reaching into what a declared object made, as a case of that object; `None` where the write does not, or no policy
+/// minds.
+pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
+    let minds = case.basis.policy.rules.iter().any(|rule| rule.derived_objects > Ruling::Allow);
+    let namespace = case.aim.key.namespace();
+    if !minds || case.writer.role != WriterRole::Person || !case.basis.index.by_namespace.contains_key(namespace) {
+        return None;
+    }
+    let first = nearest(case)?;
+    if let Some(found) = of_owner(case, &first) {
+        return found.ruled();
+    }
+    match case.facts.owners.get(&first) {
+        Some(Some(owners)) => owners.iter().find_map(|owner| of_owner(case, owner))?.ruled(),
+        Some(None) => unknown(case, Vec::new()),
+        None => unknown(case, vec![Question::Owner(first)]),
+    }
+}
+
+/// The object nearest to the write of which it is known that the write reaches into it: the one that is entered, or the
+/// controller of the one that is edited.
+fn nearest(case: &Case<'_>) -> Option<ObjectKey> {
+    let target = &case.write.target;
+    let (resource, subresource) = (target.resource.as_str(), target.subresource.as_str());
+    match case.write.change {
+        Change::Connect => {
+            let enters = target.group.is_empty() && resource == "pods" && ENTERED.contains(&subresource);
+            enters.then(|| case.aim.key.clone())
+        }
+        Change::Update { before, .. } => {
+            let edits = EDITED
+                .iter()
+                .any(|(group, made, ways)| *group == target.group && *made == resource && ways.contains(&subresource));
+            // A Scale shows no owner.
+            match (edits, subresource) {
+                (false, _) => None,
+                (true, "scale") => Some(case.aim.key.clone()),
+                (true, _) => controller(case, before),
+            }
+        }
+        Change::Create { .. } | Change::Delete { .. } => None,
+    }
+}
+
+/// A declared object among the owners, as the case is to be seen.
+struct Found<'c>(Case<'c>);
+
+impl<'c> Found<'c> {
+    fn ruled(self) -> Option<(Case<'c>, Ruled)> {
+        let Self(case) = self;
+        let rule = case.rule.filter(|rule| rule.derived_objects > Ruling::Allow)?;
+        let owner = case.declared()?.key.clone();
+        let ruled =
+            Ruled::by(rule, rule.derived_objects, "reaches into what Git declares", Ground::Derived(Some(owner)));
+        Some((case, ruled))
+    }
+}
+
+fn of_owner<'c>(case: &Case<'c>, owner: &ObjectKey) -> Option<Found<'c>> {
+    let entry = case.basis.index.objects.get(owner).filter(|entry| entry.head.is_some())?;
+    let source = case.basis.sources.get(&entry.source).map(|source| &**source);
+    let rule = case.basis.policy.governing(owner, Some(&entry.source));
+    Some(Found(Case { entry: Some(entry), source, rule, ..case.clone() }))
+}
+
+/// Whose it is, nobody said: let in, and on the record under the first policy that may mind.
+fn unknown<'c>(case: &Case<'c>, questions: Vec<Question>) -> Option<(Case<'c>, Ruled)> {
+    let rules = case.basis.policy.rules.iter();
+    let mut minding =
+        rules.filter(|rule| rule.derived_objects > Ruling::Allow && rule.matches.is_at_home(&case.aim.key));
+    let rule = minding.next()?;
+    let reason = "may reach into what Git declares, its owner is not known";
+    let ruled = Ruled::by(rule, rule.derived_objects.min(Ruling::Warn), reason, Ground::Derived(None));
+    Some((case.clone(), Ruled { questions, ..ruled }))
+}
+
+/// The controller that an object names.
+fn controller(case: &Case<'_>, object: &RawValue) -> Option<ObjectKey> {
+    let object = Document::parse(object.get().as_bytes()).ok()?;
+    let mut owners = object.root().get("metadata")?.get("ownerReferences")?.children();
+    let owner = owners.find(|owner| owner.get("controller").is_some_and(|at| at.to_json() == "true"))?;
+    let text = |name| owner.get(name).and_then(At::as_str);
+    let group = text("apiVersion")?.rsplit_once('/').map_or("", |(group, _)| group);
+    let kind = text("kind")?;
+    let namespaced = case.basis.schemas.kind(group, kind).is_none_or(|info| info.namespaced);
+    let namespace = if namespaced { case.aim.key.namespace() } else { "" };
+    Some(ObjectKey::new(group, kind, namespace, text("name")?))
+}
