@@ -88,6 +88,8 @@ pub struct SourceSettings {
     pub max_lag: Duration,
     /// When it was created: of two that declare one object the older keeps it. Files have no age, and come first.
     pub created: Option<Timestamp>,
+    /// How long its objects stay declared once its ref is gone.
+    pub release_after: Duration,
 }
 
 /// What a tree is that holds files of Kustomize or Helm.

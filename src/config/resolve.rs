@@ -13,7 +13,9 @@ use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::ignore::Ignore;
 use crate::gate::policy::{Bounds, FailurePolicy, Match, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
-use crate::limits::{BREAK_GLASS_LONGEST_DEFAULT, INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT};
+use crate::limits::{
+    BREAK_GLASS_LONGEST_DEFAULT, INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT, RELEASE_AFTER_DEFAULT,
+};
 
 /// Resolves all objects; the faults are all there are between them.
 pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
@@ -95,6 +97,7 @@ fn source(object: &Object, spec: &GitSource) -> Option<SourceSettings> {
         scope: Scope { namespaces: set, patterns, cluster_scoped: spec.scope.cluster_scoped },
         max_lag: spec.max_lag.unwrap_or(MAX_LAG_DEFAULT),
         created: object.created,
+        release_after: spec.release_after.unwrap_or(RELEASE_AFTER_DEFAULT),
     })
 }
 

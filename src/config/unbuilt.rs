@@ -14,7 +14,7 @@ pub(super) fn members(spec: &Spec) -> Vec<&'static str> {
 }
 
 fn of_source(source: &GitSource) -> Vec<&'static str> {
-    let GitSource { url, reference, path: _, secret_ref, verify, render, release_after, .. } = source;
+    let GitSource { url, reference, path: _, secret_ref, verify, render, .. } = source;
     chosen([
         ("an ssh spec.url", url.transport == Transport::Ssh),
         ("spec.secretRef", secret_ref.is_some()),
@@ -22,7 +22,6 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
         ("spec.ref.semver", matches!(reference, SourceRef::Semver(_))),
         ("spec.render.type Kustomize", *render == Render::Kustomize),
         ("spec.render.type Helm", *render == Render::Helm),
-        ("spec.releaseAfter", release_after.is_some()),
     ])
 }
 

@@ -11,6 +11,7 @@ mod coupled;
 mod crd;
 pub mod declared;
 pub mod document;
+pub mod dropped;
 pub mod exceptions;
 mod fits;
 pub mod form;

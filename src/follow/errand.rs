@@ -17,7 +17,6 @@ use crate::gate::basis::{CommitId, Fault};
 use crate::gate::history::horizon;
 use crate::git::fetch::{FetchError, Fetcher};
 use crate::git::mirror::{Head, Mirror};
-use crate::limits;
 use crate::store::{HeadRecord, SourceRecord, Store};
 
 /// What is to be done.
@@ -218,7 +217,7 @@ impl Order {
             return None;
         }
         let since = *journey.standing.gone_since.get_or_insert(now);
-        let released = since <= horizon(now, limits::RELEASE_AFTER);
+        let released = since <= horizon(now, self.settings.release_after);
         if released {
             warn!(source = %self.settings.id, %since, "The ref has been gone for long: its objects are released");
             journey.standing = Standing::default();

@@ -11,7 +11,7 @@ use crate::gate::ask::REASON;
 use crate::gate::basis::{CommitId, Fault};
 use crate::gate::glass::{Act, Glass, Offer, Refusal};
 use crate::gate::grant::Grant;
-use crate::gate::removal::{Held, HeldObject};
+use crate::gate::removal::{Held, HeldObject, Loss};
 use crate::gate::ruling::Ground;
 use crate::gate::text::{shortened, tame, without_immutable};
 use crate::gate::verdict::{At, Class, Field, Ruling};
@@ -147,7 +147,10 @@ impl Words<'_> {
             Ground::Undeclared => format!(" gets what Git does not declare in {}", count(self.count, "field")),
             Ground::Owners => " would be deleted with an owner that Git does not declare".to_owned(),
             Ground::Deletion => " is declared in Git and may not be deleted".to_owned(),
-            Ground::Holding(held) => format!(" may not be deleted: {}", holds(held)),
+            Ground::Holding(held) => match held.loss {
+                Loss::All => format!(" may not be deleted: {}", holds(held)),
+                Loss::Parts => format!(" would no longer hold all that Git says of {}", count(held.count, "object")),
+            },
             Ground::Stray(_) => " is not declared in Git".to_owned(),
             Ground::Derived(Some(owner)) => {
                 format!(" belongs to {}, which Git declares", shortened(&owner.to_string(), WARNING_CHARS_MAX / 3))
@@ -247,7 +250,10 @@ impl Words<'_> {
             Ground::Undeclared => "declare it in that file, or leave it as it was",
             Ground::Owners => "leave the owner out, or declare it in that file",
             Ground::Deletion => "remove it from that file",
-            Ground::Holding(_) => "remove them from Git first",
+            Ground::Holding(held) => match held.loss {
+                Loss::All => "remove them from Git first",
+                Loss::Parts => "change them in Git first",
+            },
             Ground::Stray(_) => "declare it there",
             Ground::Derived(_) => "change what Git declares of it",
         }

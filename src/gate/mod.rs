@@ -16,6 +16,7 @@ pub mod basis;
 pub mod case;
 mod classes;
 pub mod conclude;
+mod definition;
 pub mod deployer;
 pub mod derived;
 pub mod duration;
@@ -33,6 +34,7 @@ pub mod json;
 pub mod lookup;
 mod mark;
 pub mod message;
+pub mod optout;
 mod owners;
 mod ownership;
 pub mod patch;
@@ -92,6 +94,7 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
             None => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
         },
     };
+    let ruled = ruling::of_loss(&case, &definition::robbed(&case), ruled);
     conclude::outcome(&case, ruled)
 }
 

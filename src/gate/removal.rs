@@ -27,12 +27,23 @@ pub struct Removal<'b> {
 /// Declared objects that go with another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
+    /// What becomes of them.
+    pub loss: Loss,
     /// How many.
     pub count: usize,
     /// The first [`HELD_SHOWN_MAX`] of them.
     pub named: Vec<HeldObject>,
     /// The sources that declare them.
     pub sources: BTreeSet<SourceId>,
+}
+
+/// What becomes of declared objects with a write to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// They are deleted.
+    All,
+    /// The server serves them no more, or keeps not all of them.
+    Parts,
 }
 
 /// One of them.
@@ -48,8 +59,9 @@ pub struct HeldObject {
 
 impl Held {
     /// Tells of these, in their order.
-    pub fn of(held: &[(&ObjectKey, &Entry)]) -> Self {
+    pub fn of(held: &[(&ObjectKey, &Entry)], loss: Loss) -> Self {
         Self {
+            loss,
             count: held.len(),
             named: held.iter().take(HELD_SHOWN_MAX).map(|(key, entry)| HeldObject::of(key, entry)).collect(),
             sources: held.iter().map(|(_, entry)| entry.source.clone()).collect(),

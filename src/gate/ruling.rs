@@ -2,15 +2,16 @@
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
-use crate::gate::basis::SourceId;
+use crate::gate::basis::{Entry, SourceId};
 use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
 use crate::gate::glass::Incident;
+use crate::gate::optout;
 use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
-use crate::gate::removal::{Held, Removal};
+use crate::gate::removal::{Held, Loss, Removal};
 use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
 use crate::gate::write;
@@ -225,11 +226,14 @@ struct Charges<'f> {
 impl<'f> Charges<'f> {
     fn of(case: &Case<'_>, sanction: &Sanction<'_>, finding: &'f Finding) -> Self {
         let minds = minds_undeclared(case, sanction);
+        let person = case.writer.role == WriterRole::Person;
+        let opts_out = |change: &Change| person && optout::is_added(&case.aim.key, change);
         let mut charges = Self::default();
         for change in &finding.changes {
             let is_free = || case.is_free(change, finding.condemned);
             let charge = match change.class {
                 Class::Drifts | Class::Reordered if !is_free() => &mut charges.drift,
+                Class::Undeclared if opts_out(change) && !is_free() => &mut charges.drift,
                 Class::Undeclared if minds && !is_free() => &mut charges.undeclared,
                 Class::Drifts | Class::Reordered | Class::Undeclared | Class::Restores | Class::Preexisting => {
                     &mut charges.rest
@@ -368,10 +372,25 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
     let (ground, reason) = if removal.held.is_empty() {
         (Ground::Deletion, "deletes what Git declares")
     } else {
-        (Ground::Holding(Held::of(&removal.held)), "deletes what holds declared objects")
+        (Ground::Holding(Held::of(&removal.held, Loss::All)), "deletes what holds declared objects")
     };
     let questions = namespace_question(case).into_iter().collect();
     Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }
+}
+
+/// Rules on an update that takes something from declared objects, beside what is ruled on the object itself: the stricter holds.
+/// What Git itself says of the object takes nothing from it.
+pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: Ruled) -> Ruled {
+    let policy = &case.basis.policy;
+    let sanctions = held.iter().map(|(key, entry)| Sanction::of(policy.governing(key, Some(&entry.source))));
+    let Some(sanction) = sanctions.max_by_key(Sanction::weight) else { return ruled };
+    let effective = (ruled.mode == Mode::Enforce && ruled.ruling > Ruling::Allow).then_some(ruled.ruling);
+    let agrees = case.declared().is_some() && ruled.ground == Ground::None;
+    if agrees || case.writer.role == WriterRole::Landfast || (effective, ruled.ruling) >= sanction.weight() {
+        return ruled;
+    }
+    let ground = Ground::Holding(Held::of(held, Loss::Parts));
+    Ruled::under(&sanction, sanction.delete, "takes something from what Git declares", ground)
 }
 
 /// Whether the namespace is terminating: then its objects may go.

@@ -367,17 +367,19 @@ pub fn is_bookkeeping(key: &ObjectKey, path: &FieldPath) -> bool {
 }
 
 /// One entry of a list, its paths read.
-struct Parsed {
+pub(crate) struct Parsed {
     kinds: &'static [&'static str],
     fields: Vec<Pattern>,
 }
 
-fn parse(list: &[Fields]) -> Vec<Parsed> {
+/// Reads the paths of a list.
+pub(crate) fn parse(list: &[Fields]) -> Vec<Parsed> {
     let read = |field: &&str| field.parse().expect("the shipped paths are read by a test");
     list.iter().map(|entry| Parsed { kinds: entry.kinds, fields: entry.fields.iter().map(read).collect() }).collect()
 }
 
-fn is_in(list: &[Parsed], key: &ObjectKey, path: &FieldPath) -> bool {
+/// Whether a list names a field of an object.
+pub(crate) fn is_in(list: &[Parsed], key: &ObjectKey, path: &FieldPath) -> bool {
     list.iter().any(|entry| is_any(entry.kinds, key) && entry.fields.iter().any(|pattern| pattern.matches(path)))
 }
 

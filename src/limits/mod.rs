@@ -75,8 +75,8 @@ pub const INTERVAL_DEFAULT: Duration = Duration::from_mins(1);
 /// Default `maxLag` of a GitSource: how far behind the head a deployer may still be rolling out.
 pub const MAX_LAG_DEFAULT: Duration = Duration::from_hours(24);
 
-/// How long a source's objects stay declared once its ref is gone (`releaseAfter`).
-pub const RELEASE_AFTER: Duration = Duration::from_hours(24);
+/// Default `releaseAfter` of a GitSource: how long its objects stay declared once its ref is gone.
+pub const RELEASE_AFTER_DEFAULT: Duration = Duration::from_hours(24);
 
 /// `precedence` of a DriftPolicy that names none: behind all that do, unless they say a higher number.
 pub const PRECEDENCE_DEFAULT: i64 = 1_000;

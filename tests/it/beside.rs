@@ -67,3 +67,44 @@ fn a_pod_of_nobodys_is_nobodys_business() {
     case.kubectl(User::Alice, &["exec", pod.trim_start_matches("pod/"), "--", "true"])
         .fails_with(&["does not have a host assigned"]);
 }
+
+#[test]
+fn a_definition_may_not_stop_serving_or_keeping_what_git_declares() {
+    let case = Case::new("deny");
+    case.declare(
+        "widget.yaml",
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: { name: one, namespace: $NAMESPACE }\nspec: { size: 1 }\n",
+    );
+    let patch = |patch: &str| {
+        case.kubectl(
+            User::Admin,
+            &["patch", "crd", "widgets.example.com", "--dry-run=server", "--type=json", "-p", patch],
+        )
+    };
+    let told = "CustomResourceDefinition widgets.example.com would no longer hold all that Git says of";
+    patch(r#"[{"op":"replace","path":"/spec/versions/0/served","value":false}]"#)
+        .fails_with(&[told, "hint: change them in Git first"]);
+    patch(r#"[{"op":"remove","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size"}]"#)
+        .fails_with(&[told]);
+    patch(r#"[{"op":"add","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/more","value":{"type":"string"}}]"#)
+        .succeeds();
+}
+
+#[test]
+fn an_opt_out_of_a_deployer_is_git_s_to_say() {
+    let case = Case::new("deny");
+    case.declare_and_create(DEPLOYMENT);
+    for mark in [
+        "kustomize.toolkit.fluxcd.io/reconcile=disabled",
+        "kustomize.toolkit.fluxcd.io/ssa=Ignore",
+        "argocd.argoproj.io/tracking-id=a:b",
+        "landfast.dev/ignore=spec; mine",
+    ] {
+        let name = mark.split('=').next().unwrap();
+        case.kubectl(User::Alice, &["annotate", "deployment", "web", mark])
+            .fails_with(&[&format!("metadata.annotations[\"{name}\"]: not in Git")]);
+    }
+    case.kubectl(User::Operator, &["annotate", "deployment", "web", "kustomize.toolkit.fluxcd.io/reconcile=disabled"])
+        .succeeds();
+    case.kubectl(User::Alice, &["annotate", "deployment", "web", "kustomize.toolkit.fluxcd.io/reconcile-"]).succeeds();
+}

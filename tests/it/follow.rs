@@ -428,12 +428,14 @@ async fn state_that_cannot_be_read_is_had_again_from_git() {
 #[tokio::test]
 async fn a_ref_that_is_gone_for_long_releases_its_objects() {
     let repository = declaring();
-    let following = following(vec![source("a", &repository.url())]).await;
+    let hour = Duration::from_hours(1);
+    let source = SourceSettings { release_after: hour, ..source("a", &repository.url()) };
+    let following = following(vec![source]).await;
     let kept = git2::Repository::open(repository.folder()).unwrap();
     kept.branch("kept", &kept.head().unwrap().peel_to_commit().unwrap(), false).unwrap();
     repository.delete_branch();
     assert_eq!(following.refresh().await, Refreshed::Failed);
-    following.wait(i64::try_from(limits::RELEASE_AFTER.as_secs()).unwrap());
+    following.wait(i64::try_from(hour.as_secs()).unwrap());
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(following.refresh().await, Refreshed::Failed);
     assert!(following.basis().index.objects.is_empty());

@@ -39,6 +39,7 @@ pub fn source(name: &str, url: &str) -> SourceSettings {
         },
         max_lag: limits::MAX_LAG_DEFAULT,
         created: None,
+        release_after: limits::RELEASE_AFTER_DEFAULT,
     }
 }
 

@@ -1,0 +1,53 @@
+//! Which marks take an object out of its deployer's hands? A shipped, closed list: territory of Git, whether it declares them or not.
+//!
+//! A mark that goes leaves the object to its deployer again; that is nobody's drift.
+
+use std::sync::LazyLock;
+
+use crate::drift::declared::ObjectKey;
+use crate::gate::finding::Change;
+use crate::gate::tables::{Fields, Parsed, is_in, parse};
+use crate::gate::verdict::Class;
+
+/// The marks of Argo CD 3.2, of Flux 2.7 (which reads its own from labels and annotations alike) and our own.
+pub const OPT_OUTS: &[Fields] = &[
+    Fields {
+        kinds: &["*"],
+        fields: &[
+            r#"metadata.annotations["landfast.dev/ignore"]"#,
+            r#"metadata.annotations["argocd.argoproj.io/tracking-id"]"#,
+            r#"metadata.annotations["argocd.argoproj.io/compare-options"]"#,
+            r#"metadata.annotations["argocd.argoproj.io/sync-options"]"#,
+            r#"metadata.annotations["argocd.argoproj.io/hook"]"#,
+            r#"metadata.annotations["argocd.argoproj.io/skip-reconcile"]"#,
+            r#"metadata.labels["argocd.argoproj.io/instance"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/reconcile"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/ssa"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/prune"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/force"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/name"]"#,
+            r#"metadata.*["kustomize.toolkit.fluxcd.io/namespace"]"#,
+            r#"metadata.*["helm.toolkit.fluxcd.io/driftDetection"]"#,
+            r#"metadata.*["helm.toolkit.fluxcd.io/name"]"#,
+            r#"metadata.*["helm.toolkit.fluxcd.io/namespace"]"#,
+        ],
+    },
+    Fields {
+        kinds: &[
+            "Kustomization.kustomize.toolkit.fluxcd.io",
+            "HelmRelease.helm.toolkit.fluxcd.io",
+            "GitRepository.source.toolkit.fluxcd.io",
+            "OCIRepository.source.toolkit.fluxcd.io",
+            "HelmRepository.source.toolkit.fluxcd.io",
+            "HelmChart.source.toolkit.fluxcd.io",
+            "Bucket.source.toolkit.fluxcd.io",
+        ],
+        fields: &["spec.suspend"],
+    },
+];
+
+/// Whether a change that Git does not declare adds or moves such a mark.
+pub(crate) fn is_added(key: &ObjectKey, change: &Change) -> bool {
+    static PATTERNS: LazyLock<Vec<Parsed>> = LazyLock::new(|| parse(OPT_OUTS));
+    change.class == Class::Undeclared && change.written.is_some() && is_in(&PATTERNS, key, &change.path)
+}
