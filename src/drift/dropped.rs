@@ -30,3 +30,21 @@ fn walk(slot: Slot<'_>, declared: At<'_, '_>, found: &mut FxHashSet<usize>) {
         (Form::Scalar(_) | Form::Map(_) | Form::WholeMap(_) | Form::Whole(_) | Form::List(..) | Form::Deduced, _) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drift::schema::Schemas;
+
+    #[test]
+    fn what_no_schema_knows_is_dropped_wherever_it_stands() {
+        let schemas = Schemas::builtin();
+        let text = br#"{"kind":"Service","metadata":{"labels":{"any":"x"}},"spec":{"no":1,"ports":[{"port":80,"no":{"a":1}}]}}"#;
+        let declared = Document::parse(text).unwrap();
+        let found = dropped(schemas.schema("", "v1", "Service").unwrap(), &declared);
+        let spec = declared.root().get("spec").unwrap();
+        let port = spec.get("ports").unwrap().children().next().unwrap();
+        let expected = [spec.get("no").unwrap().index(), port.get("no").unwrap().index()];
+        assert_eq!(found, expected.into_iter().collect());
+    }
+}

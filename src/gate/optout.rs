@@ -51,3 +51,34 @@ pub(crate) fn is_added(key: &ObjectKey, change: &Change) -> bool {
     static PATTERNS: LazyLock<Vec<Parsed>> = LazyLock::new(|| parse(OPT_OUTS));
     change.class == Class::Undeclared && change.written.is_some() && is_in(&PATTERNS, key, &change.path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::finding::Certainty;
+
+    fn added(key: &ObjectKey, path: &str, class: Class, written: Option<&str>) -> bool {
+        let change = Change {
+            path: path.parse().unwrap(),
+            class,
+            certainty: Certainty::Known,
+            git: None,
+            before: None,
+            written: written.map(str::to_owned),
+            node: 0,
+        };
+        is_added(key, &change)
+    }
+
+    #[test]
+    fn a_mark_is_one_where_its_tool_reads_it_and_only_while_it_comes() {
+        let key = ObjectKey::new("kustomize.toolkit.fluxcd.io", "Kustomization", "shop", "web");
+        let (mark, undeclared) = (r#"metadata.labels["kustomize.toolkit.fluxcd.io/reconcile"]"#, Class::Undeclared);
+        assert!(added(&key, mark, undeclared, Some("\"disabled\"")));
+        assert!(!added(&key, mark, undeclared, None));
+        assert!(!added(&key, mark, Class::Restores, Some("\"disabled\"")));
+        assert!(!added(&key, r#"metadata.labels["argocd.argoproj.io/sync-options"]"#, undeclared, Some("\"x\"")));
+        assert!(added(&key, "spec.suspend", undeclared, Some("true")));
+        assert!(!added(&ObjectKey::new("batch", "CronJob", "shop", "web"), "spec.suspend", undeclared, Some("true")));
+    }
+}

@@ -34,12 +34,15 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
     Some((Case { source: Some(source), rule: Some(rule), ..case.clone() }, ruled))
 }
 
-/// The source in whose scope the object is, and the policy that governs it there; of several the strictest.
+/// The source in whose scope the object is, and the policy that governs it there; of several the strictest. A policy that names no
+/// kinds is about those that Git declares: the API server is asked to send no others.
 fn governing<'c>(case: &Case<'c>) -> Option<(&'c Source, &'c Rule)> {
     let (basis, key) = (case.basis, &case.aim.key);
     let sources = basis.sources.values().filter(|source| source.scope.holds(key));
     let governed = sources.filter_map(|source| Some((&**source, basis.policy.governing(key, Some(&source.id))?)));
-    let minded = governed.filter(|(_, rule)| rule.undeclared_objects > Ruling::Allow);
+    let declares = basis.index.by_kind.contains_key(&(key.group().into(), key.kind().into()));
+    let minded = governed
+        .filter(|(_, rule)| rule.undeclared_objects > Ruling::Allow && (declares || rule.matches.kinds.is_some()));
     let in_order: Vec<_> = minded.collect();
     in_order.into_iter().rev().max_by_key(|(_, rule)| (rule.mode == Mode::Enforce, rule.undeclared_objects))
 }

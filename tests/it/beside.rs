@@ -45,6 +45,9 @@ fn a_person_may_not_reach_into_what_a_declared_object_made() {
     case.kubectl(User::Alice, &["exec", &pod, "--", "true"])
         .fails_with(&[&told, "hint: change what Git declares of it"]);
     case.kubectl(User::Alice, &["attach", &pod]).fails_with(&[&told]);
+    // kubectl forwards to no Pod that does not run.
+    let running = r#"{"status":{"phase":"Running"}}"#;
+    case.kubectl(User::Admin, &["patch", "pod", &pod, "--subresource=status", "-p", running]).succeeds();
     case.kubectl(User::Alice, &["port-forward", &pod, "18080:80"]).fails_with(&["which Git declares"]);
     case.kubectl(User::Alice, &["debug", &pod, "--image=example.com/debug:1", "--attach=false"]).fails_with(&[&told]);
     case.kubectl(User::Alice, &["label", "pod", &pod, "app=api", "--overwrite"]).fails_with(&[&told]);
