@@ -1,5 +1,4 @@
-//! Who answers what `decide` asks? Git through `follow`, namespaces, owners and server forms through the API server; the
-//! rest is silence so far.
+//! Who answers what `decide` asks? Git through `follow`, all else through the API server.
 
 use std::error::Error;
 use std::sync::Arc;

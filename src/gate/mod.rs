@@ -79,7 +79,7 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
         // What is not declared itself may still be a matter of what is.
         let other = derived::ruled(&case).or_else(|| stray::ruled(&case));
         if let Some((case, ruled)) = other {
-            return conclude::outcome(&case, ruled);
+            return conclude::outcome(&case, amend::kept(&case, glass::applied(&case, ruled)));
         }
     }
     let ruled = match (&aim.reach, write.change) {
@@ -94,8 +94,8 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
             None => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
         },
     };
-    let ruled = ruling::of_loss(&case, &definition::robbed(&case), ruled);
-    conclude::outcome(&case, ruled)
+    let lost = ruling::of_loss(&case, &definition::robbed(&case), &ruled);
+    conclude::outcome(&case, lost.map_or(ruled, |lost| glass::applied(&case, lost)))
 }
 
 /// Rules on what a write leaves of a declared object; the values of the fields that are kept are looked up.

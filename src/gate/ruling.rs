@@ -226,8 +226,7 @@ struct Charges<'f> {
 impl<'f> Charges<'f> {
     fn of(case: &Case<'_>, sanction: &Sanction<'_>, finding: &'f Finding) -> Self {
         let minds = minds_undeclared(case, sanction);
-        let person = case.writer.role == WriterRole::Person;
-        let opts_out = |change: &Change| person && optout::is_added(&case.aim.key, change);
+        let opts_out = |it: &Change| case.writer.role == WriterRole::Person && optout::is_added(&case.aim.key, it);
         let mut charges = Self::default();
         for change in &finding.changes {
             let is_free = || case.is_free(change, finding.condemned);
@@ -378,19 +377,19 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
     Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }
 }
 
-/// Rules on an update that takes something from declared objects, beside what is ruled on the object itself: the stricter holds.
+/// Rules on an update that takes something from declared objects, where that is stricter than what is ruled on the object itself.
 /// What Git itself says of the object takes nothing from it.
-pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: Ruled) -> Ruled {
+pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: &Ruled) -> Option<Ruled> {
     let policy = &case.basis.policy;
     let sanctions = held.iter().map(|(key, entry)| Sanction::of(policy.governing(key, Some(&entry.source))));
-    let Some(sanction) = sanctions.max_by_key(Sanction::weight) else { return ruled };
+    let sanction = sanctions.max_by_key(Sanction::weight)?;
     let effective = (ruled.mode == Mode::Enforce && ruled.ruling > Ruling::Allow).then_some(ruled.ruling);
     let agrees = case.declared().is_some() && ruled.ground == Ground::None;
     if agrees || case.writer.role == WriterRole::Landfast || (effective, ruled.ruling) >= sanction.weight() {
-        return ruled;
+        return None;
     }
     let ground = Ground::Holding(Held::of(held, Loss::Parts));
-    Ruled::under(&sanction, sanction.delete, "takes something from what Git declares", ground)
+    Some(Ruled::under(&sanction, sanction.delete, "takes something from what Git declares", ground))
 }
 
 /// Whether the namespace is terminating: then its objects may go.

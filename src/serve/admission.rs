@@ -24,7 +24,7 @@ use crate::gate::facts::{Facts, Pass, Question};
 use crate::gate::verdict::{Outcome, Ruling};
 use crate::gate::write::{ReviewError, Write};
 use crate::limits;
-use crate::serve::answers::{Answers, ask, can_be_answered, take_at_hand};
+use crate::serve::answers::{Answers, ask, take_at_hand};
 use crate::serve::body::{self, Held, Review};
 use crate::serve::reply::{Reply, Undecided};
 
@@ -115,7 +115,7 @@ impl Admission {
             if entry == Entry::Revert && ruled.outcome.verdict.ruling == Ruling::Deny {
                 return Ok(ruled);
             }
-            let open = |question: &&Question| can_be_answered(question) && !asked.contains(question);
+            let open = |question: &&Question| !asked.contains(question);
             let new: Vec<Question> = ruled.outcome.questions.iter().filter(open).cloned().collect();
             if new.is_empty() || Instant::now() >= until {
                 if take_at_hand(self.answers.as_ref(), &ruled.outcome.asides, &mut facts) {

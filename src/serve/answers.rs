@@ -89,21 +89,6 @@ pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut
     facts.forms.len() > before
 }
 
-/// Whether [`Facts`] can hold the answer; nobody is asked in vain.
-pub(crate) fn can_be_answered(question: &Question) -> bool {
-    match question {
-        Question::Fetch(_)
-        | Question::Blame(_)
-        | Question::Namespace(_)
-        | Question::Form(_)
-        | Question::Access { .. }
-        | Question::Open(_)
-        | Question::Record(_)
-        | Question::End { .. }
-        | Question::Owner(_) => true,
-    }
-}
-
 /// Longest wait for one answer.
 fn wait(question: &Question) -> Duration {
     match question {
