@@ -65,6 +65,7 @@ impl Ancestry {
         Ok(owner)
     }
 
+    #[expect(clippy::option_option, reason = "no answer, and the answer that nobody owns it, are two things")]
     fn remembered(&self, object: &ObjectKey) -> Option<Option<ObjectKey>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, owner) = known.get(object)?;

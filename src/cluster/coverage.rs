@@ -242,6 +242,7 @@ struct Cells<'b> {
 
 /// What the policy that governs an object may do to writes.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked by itself")]
 struct Powers {
     /// Whether silence means no.
     blocks: bool,

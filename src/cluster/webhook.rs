@@ -214,12 +214,12 @@ fn derived_rules(key: &ResourceKey) -> Vec<Value> {
             "scope": "Namespaced",
         })
     };
-    let named = |way: &&str| if way.is_empty() { key.resource.clone() } else { format!("{}/{way}", key.resource) };
+    let named = |way: &str| if way.is_empty() { key.resource.clone() } else { format!("{}/{way}", key.resource) };
     let is_own = |(group, resource, _): &&(&str, &str, &[&str])| (*group, *resource) == (&*key.group, &*key.resource);
-    let edited = EDITED.iter().filter(is_own).flat_map(|(_, _, ways)| *ways).map(|way| named(&way)).collect();
+    let edited = EDITED.iter().filter(is_own).flat_map(|(_, _, ways)| *ways).map(|way| named(way)).collect();
     let mut rules = vec![rule(edited, "UPDATE")];
     if key.resource == "pods" {
-        rules.push(rule(ENTERED.iter().map(|way| named(&way)).collect(), "CONNECT"));
+        rules.push(rule(ENTERED.iter().map(|way| named(way)).collect(), "CONNECT"));
     }
     rules
 }

@@ -93,8 +93,8 @@ fn unknown<'c>(case: &Case<'c>, questions: Vec<Question>) -> Option<(Case<'c>, R
         rules.filter(|rule| rule.derived_objects > Ruling::Allow && rule.matches.is_at_home(&case.aim.key));
     let rule = minding.next()?;
     let reason = "may reach into what Git declares, its owner is not known";
-    let ruled = Ruled::by(rule, rule.derived_objects.min(Ruling::Warn), reason, Ground::Derived(None));
-    Some((case.clone(), Ruled { questions, ..ruled }))
+    let warned = Ruled::by(rule, rule.derived_objects.min(Ruling::Warn), reason, Ground::Derived(None));
+    Some((case.clone(), Ruled { questions, ..warned }))
 }
 
 /// The controller that an object names.

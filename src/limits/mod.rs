@@ -2,11 +2,13 @@
 //!
 //! Relations between bounds are asserted at compile time. No other file holds a bare number that limits something.
 
+mod derived;
 mod incident;
 mod record;
 
 use std::time::Duration;
 
+pub use crate::limits::derived::*;
 pub use crate::limits::incident::*;
 pub use crate::limits::record::*;
 
@@ -279,18 +281,6 @@ pub const API_RETRY_MAX: Duration = Duration::from_secs(30);
 pub const NAMESPACE_FACT_AGE_MAX: Duration = Duration::from_secs(2);
 /// See [`NAMESPACE_FACT_AGE_MAX`].
 pub const NAMESPACE_FACTS_MAX: usize = 1_024;
-
-/// How long an answer about an owner holds: a Pod keeps its controller, save for one that is adopted or released.
-pub const OWNER_FACT_AGE_MAX: Duration = Duration::from_secs(30);
-
-/// Answers about owners that are remembered.
-pub const OWNER_FACTS_MAX: usize = 1_024;
-
-/// Owners above an object that are asked for, one after the other: a CronJob's Pod has two.
-pub const OWNERS_DEEP_MAX: usize = 4;
-
-/// How long a person who reaches into a Pod waits for the API server to say whose it is.
-pub const OWNER_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// Earlier declarations whose server form is asked for before the write of who may write them is refused: a deployer that is still
 /// rolling out, and who rolls back, is nearly always at the last revision.

@@ -326,7 +326,7 @@ pub(crate) fn landfast_wrote(log: &str) -> Vec<u64> {
     let lines = log.lines().filter(|line| line.contains("Wrote the webhook configuration"));
     lines
         .filter_map(|line| {
-            line.split("entries").nth(1)?.split(|c: char| !c.is_ascii_digit()).find(|n| !n.is_empty())?.parse().ok()
+            line.split("validating").nth(1)?.split(|c: char| !c.is_ascii_digit()).find(|n| !n.is_empty())?.parse().ok()
         })
         .collect()
 }
