@@ -408,6 +408,39 @@ mod tests {
     const OBSERVE: &str = "observe.landfast.dev";
 
     #[test]
+    fn what_declared_objects_made_is_asked_about_only_where_a_policy_minds() {
+        let plain = rendered(vec![rule(Mode::Enforce, FailurePolicy::Fail, Ruling::Deny)]);
+        assert!(!resources(&plain, OBSERVE).iter().any(|it| it.contains("pods") || it.contains("replicasets")));
+        assert_eq!(condition(&plain, OBSERVE, "derived-by-people"), None);
+
+        let sealed = Rule { derived_objects: Ruling::Deny, ..rule(Mode::Enforce, FailurePolicy::Fail, Ruling::Warn) };
+        let minded = rendered(vec![in_namespace(sealed, "shop")]);
+        for entry in [GUARD, OBSERVE] {
+            let of = resources(&minded, entry);
+            for way in ["exec", "attach", "portforward", "ephemeralcontainers", "resize"] {
+                assert!(of.contains(&format!("/v1/pods/{way}")), "{way} is missing in {of:?}");
+            }
+            assert!(of.contains(&"apps/v1/replicasets/scale".to_owned()), "{of:?}");
+            assert!(!of.iter().any(|it| it == "/v1/pods/status" || it == "/v1/pods/eviction"), "{of:?}");
+            assert!(condition(&minded, entry, "derived-by-people").unwrap().contains("system:serviceaccount:"));
+        }
+        let guarded = condition(&minded, GUARD, "guarded").unwrap();
+        assert!(guarded.contains("'/pods'") && !guarded.contains("shop-eu"), "{guarded}");
+    }
+
+    #[test]
+    fn kinds_that_git_does_not_declare_are_asked_about_where_a_policy_names_them() {
+        let strays = |kinds: Option<Vec<KindName>>| {
+            let mut rule =
+                Rule { undeclared_objects: Ruling::Warn, ..rule(Mode::Enforce, FailurePolicy::Ignore, Ruling::Deny) };
+            rule.matches.kinds = kinds;
+            resources(&rendered(vec![rule]), OBSERVE).contains(&"/v1/secrets".to_owned())
+        };
+        let secrets = KindName { kind: "Secret".to_owned(), group: String::new() };
+        assert!(strays(Some(vec![secrets])) && !strays(None));
+    }
+
+    #[test]
     fn everything_declared_is_asked_about() {
         let of = resources(&rendered(vec![]), OBSERVE);
         for resource in [

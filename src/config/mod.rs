@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_is_not_built_still_stands_before_broader_ones() {
-        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Warn } }\n";
+        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Annotate } }\n";
         let broad = format!("---\n{POLICY}  {{ precedence: 9, mode: Enforce }}\n").replace("base", "broad");
         let policy = settings(&format!("{POLICY}{narrow}{broad}")).policy;
         let governing = |kind: &str| {
