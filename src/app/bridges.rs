@@ -14,6 +14,7 @@ use crate::cluster::client;
 use crate::cluster::openapi::{GroupVersion, Learnt};
 use crate::follow::{Follow, SourceStatus, Start, Statuses};
 use crate::gate::basis::Basis;
+use crate::gate::grant::Grants;
 use crate::limits;
 
 /// The group-versions that Git declares, for the schemas of the API server; those among them whose kinds nobody knows yet, since
@@ -149,4 +150,21 @@ pub(super) async fn identity(
         landfast.send_replace(Some(identity.user));
     }
     shutdown.await;
+}
+
+/// The break-glass that is open, to those who decide.
+pub(super) async fn grants(
+    mut grants: watch::Receiver<Arc<Grants>>,
+    follow: Follow,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            changed = grants.changed() => if changed.is_err() { return },
+            () = &mut shutdown => return,
+        }
+        let open = Arc::clone(&grants.borrow_and_update());
+        follow.set_grants(open).await;
+    }
 }

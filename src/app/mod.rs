@@ -36,7 +36,9 @@ use crate::audit::sinks::{Audit, Recorder};
 use crate::cluster::client;
 use crate::cluster::configuration::{Seen, Watching};
 use crate::cluster::form::Forms;
+use crate::cluster::glasses::{self, Glasses};
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
+use crate::cluster::lease::Candidate;
 use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
 use crate::cluster::statuses::Statuses;
@@ -171,7 +173,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let objects = configured(&mut tasks, &ends, client.as_ref(), (configuring, &asked), (&follow, &recorder, &clock));
 
     let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
-    let admission = Admission::new(follow.basis(), world, recorder, Arc::clone(&metrics), Arc::clone(&clock));
+    let told = recorder.clone();
+    let admission = Admission::new(follow.basis(), world, told, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
     let config = tls::server_config(Arc::clone(&shown.certificates)).context("cannot set up TLS")?;
     let router = admission::router(Arc::new(admission));
@@ -187,7 +190,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     spawn(&mut tasks, "status", page.run(ends.all()));
 
     if let (Some(client), Some(objects)) = (client, objects) {
-        let cluster = Cluster { client, reach, stand_down, standing, clock, bundle: shown.bundle, metrics, in_force };
+        let bundle = shown.bundle;
+        let cluster = Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder };
         cluster.watch(&mut tasks, &ends, &follow, schemas, objects);
     }
     let mut serving = JoinSet::new();
@@ -327,6 +331,7 @@ struct Cluster {
     bundle: watch::Receiver<Arc<str>>,
     metrics: Arc<Metrics>,
     in_force: watch::Sender<Answered>,
+    recorder: Recorder,
 }
 
 /// The operator's objects in the cluster.
@@ -352,13 +357,15 @@ impl Objects {
 
 impl Cluster {
     fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, objects: Objects) {
-        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force } = self;
+        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder } = self;
         let answered = in_force.subscribe();
         let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
         spawn(tasks, "wanted", bridges::wanted(follow.basis(), follow.status(), wanted, ends.all()));
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
+        let own = reach.as_ref().map_or(OWN_NAMESPACE, |reach| &reach.namespace);
+        incidents(tasks, ends, follow, client.clone(), own, (&clock, recorder));
         let asked = objects.asked.clone();
         objects.watch(tasks, ends, follow, &client, &clock);
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
@@ -379,6 +386,29 @@ impl Cluster {
             }
         });
     }
+}
+
+/// Elects a leader, and has break-glass looked after.
+fn incidents(
+    tasks: &mut Tasks,
+    ends: &Ends,
+    follow: &Follow,
+    client: kube::Client,
+    own_namespace: &str,
+    (clock, recorder): (&Clock, Recorder),
+) {
+    let (candidate, leads) = Candidate::new(client.clone(), own_namespace, identity(), Arc::clone(clock));
+    spawn(tasks, "lease", candidate.run(ends.all()));
+    let (grants, told) = watch::channel(Arc::default());
+    let keeping = glasses::Keeping { client, clock: Arc::clone(clock), leads, basis: follow.basis(), grants, recorder };
+    spawn(tasks, "glasses", Glasses::new(keeping).run(ends.all()));
+    spawn(tasks, "grants", bridges::grants(told, follow.clone(), ends.all()));
+}
+
+/// Who we are among the replicas: the Pod, or the machine with the process.
+fn identity() -> String {
+    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    format!("{}-{}", host.as_deref().unwrap_or("landfast"), std::process::id())
 }
 
 /// Faults, one a line.

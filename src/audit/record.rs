@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::glass::Glass;
+use crate::drift::declared::ObjectKey;
+use crate::gate::glass::{Act, Glass};
+use crate::gate::grant::{Grant, What};
 use crate::gate::json::{FieldJson, OriginJson};
 use crate::gate::message::is_secret;
 use crate::gate::verdict::{Ruling, Verdict, WriterRole};
@@ -151,6 +153,54 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The record of a break-glass whose time is over: on its object, else on the BreakGlass itself. `uid` is the BreakGlass'.
+    pub fn of_end(grant: &Grant, uid: &str, now: Timestamp) -> Self {
+        let object = match &grant.what {
+            What::Object(key, uid) => (key.clone(), Some(uid.clone())),
+            What::Matching(_) => {
+                (ObjectKey::new("landfast.dev", "BreakGlass", "", &grant.record), Some(uid.to_owned()))
+            }
+        };
+        let (key, object_uid) = object;
+        let mut digest = Parts(Sha256::new());
+        digest.add("break-glass ended");
+        digest.add(uid);
+        let glass =
+            Glass { act: Act::Ended, record: grant.record.clone(), reason: grant.reason.clone(), ends: grant.ends() };
+        Self {
+            id: digest.id(),
+            time: now,
+            count: 1,
+            uid: uid.to_owned(),
+            ruling: Ruling::Allow,
+            enforced: true,
+            allowed: true,
+            object: Object {
+                group: key.group().to_owned(),
+                version: String::new(),
+                kind: key.kind().to_owned(),
+                namespace: key.namespace().to_owned(),
+                name: key.name().to_owned(),
+                uid: object_uid,
+            },
+            operation: "END".to_owned(),
+            subresource: String::new(),
+            writer: Writer { user: "landfast".to_owned(), role: WriterRole::Landfast },
+            policy: None,
+            source: None,
+            revision: None,
+            owners: Vec::new(),
+            glass: Some(glass),
+            reason: "its break-glass is over".to_owned(),
+            origin: None,
+            fields: Vec::new(),
+            charged: 0,
+            message: format!("break-glass \"{}\" is over", grant.reason),
+        }
+    }
+}
+
 /// Object, writer, what was done, fields with their values, and the coarse time: 32 hex digits.
 ///
 /// Not in it: the review's uid (one write may be reviewed several times), the revision (replicas may differ by a moment).
@@ -175,9 +225,7 @@ fn identity(verdict: &Verdict, now: Timestamp) -> String {
         digest.add(field.written.as_deref().unwrap_or(""));
     }
     digest.add(&window.to_string());
-    let digest: [u8; 32] = digest.0.finalize().into();
-    let (id, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest has 32 bytes");
-    format!("{:032x}", u128::from_be_bytes(*id))
+    digest.id()
 }
 
 /// A digest of parts, each with its length, so that no two lists of parts read alike.
@@ -187,6 +235,12 @@ impl Parts {
     fn add(&mut self, part: &str) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part.as_bytes());
+    }
+
+    fn id(self) -> String {
+        let digest: [u8; 32] = self.0.finalize().into();
+        let (id, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest has 32 bytes");
+        format!("{:032x}", u128::from_be_bytes(*id))
     }
 }
 

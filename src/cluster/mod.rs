@@ -14,6 +14,7 @@ pub mod configuration;
 mod coverage;
 mod documents;
 pub mod form;
+pub mod glasses;
 pub mod keeper;
 pub mod lease;
 pub mod namespace;

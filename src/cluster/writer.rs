@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Namespace};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Request};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -22,6 +22,7 @@ use crate::cluster::call::{CallError, within_time};
 use crate::cluster::statuses::Desired;
 use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
 use crate::config::crd::{GROUP, VERSION};
+use crate::gate::ask;
 
 /// A kind of webhook configuration.
 pub trait Configuration: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned {}
@@ -47,6 +48,20 @@ pub enum Rehearsal<'n> {
     Create(Value),
     /// Apply this to the object of that name, by force.
     Apply(&'n str, Value),
+}
+
+/// What the status of a BreakGlass says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It is open.
+    Open,
+    /// It has ended; whether nothing is left of it.
+    Ended {
+        /// Whether the annotations are gone.
+        cleaned: bool,
+    },
+    /// It means nothing.
+    Void,
 }
 
 /// Landfast's own Namespace, as it stands.
@@ -107,16 +122,66 @@ impl Writer {
         message: &str,
         now: Timestamp,
     ) -> Result<(), CallError> {
-        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let ended = json!({ "type": "Ended", "status": "True", "reason": reason, "message": message, "lastTransitionTime": now });
-        let status = json!({ "status": { "state": "Ended", "ended": now, "conditions": [ended] } });
+        let conditions = [condition("Ended", true, reason, message, now)];
+        self.note(name, json!({ "state": "Ended", "ended": time(now), "conditions": conditions })).await
+    }
+
+    /// Notes that a BreakGlass is open, and until when.
+    pub async fn note_open(&self, name: &str, until: Timestamp, now: Timestamp) -> Result<(), CallError> {
+        let conditions = [condition("Ended", false, "Open", "its time is not over", now)];
+        self.note(name, json!({ "state": "Open", "until": time(until), "conditions": conditions })).await
+    }
+
+    /// Notes that nothing is left of what a BreakGlass opened.
+    pub async fn note_cleaned(&self, name: &str, now: Timestamp) -> Result<(), CallError> {
+        let conditions = [
+            condition("Ended", true, "Ended", "it has ended", now),
+            condition("Cleaned", true, "Cleaned", "no annotation is left of it", now),
+        ];
+        self.note(name, json!({ "conditions": conditions })).await
+    }
+
+    /// Notes that a BreakGlass means nothing, and why.
+    pub async fn note_void(&self, name: &str, faults: &[String], now: Timestamp) -> Result<(), CallError> {
+        self.note(name, json!({ "conditions": [condition("Valid", false, "Faulty", &faults.join("; "), now)] })).await
+    }
+
+    async fn note(&self, name: &str, status: Value) -> Result<(), CallError> {
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let request = Request::new(BREAK_GLASSES).patch_subresource("status", name, &parameters, &Patch::Merge(status));
-        match within_time(self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?)).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.status() == Some(404) => Ok(()),
-            Err(error) => Err(error),
+        let status = Patch::Merge(json!({ "status": status }));
+        let request = Request::new(BREAK_GLASSES).patch_subresource("status", name, &parameters, &status);
+        gone_is_done(within_time(self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?)).await)
+    }
+
+    /// Deletes a BreakGlass, if it is still this one.
+    pub async fn delete_break_glass(&self, name: &str, uid: &str) -> Result<(), CallError> {
+        let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+        let parameters = DeleteParams { preconditions, ..DeleteParams::default() };
+        let request = Request::new(BREAK_GLASSES).delete(name, &parameters);
+        gone_is_done(within_time(self.client.request::<Value>(request.map_err(kube::Error::BuildRequest)?)).await)
+    }
+
+    /// Takes the annotations of a break-glass from an object, if it is still this one and they still give this reason.
+    pub async fn remove_break_glass(&self, place: &str, name: &str, uid: &str, reason: &str) -> Result<(), CallError> {
+        let at = |annotation: &str| format!("/metadata/annotations/{}", annotation.replace('/', "~1"));
+        let own = [
+            json!({ "op": "test", "path": "/metadata/uid", "value": uid }),
+            json!({ "op": "test", "path": at(ask::REASON), "value": reason }),
+            json!({ "op": "remove", "path": at(ask::REASON) }),
+        ];
+        let timed = [&own[..], &[json!({ "op": "remove", "path": at(ask::DURATION) })]].concat();
+        for operations in [&timed[..], &own] {
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let operations = serde_json::from_value(operations.into()).expect("these are operations of RFC 6902");
+            let request = Request::new(place).patch(name, &parameters, &Patch::Json::<()>(operations));
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            match gone_is_done(within_time(self.client.request_text(request)).await) {
+                // Something is not as the patch says: there is no time, or nothing is ours any more.
+                Err(error) if error.status() == Some(422) => {}
+                done => return done,
+            }
         }
+        Ok(())
     }
 
     /// Takes our webhook configuration of this kind away, if it is there.
@@ -183,6 +248,25 @@ impl Writer {
     }
 }
 
+/// What is gone needs nothing more.
+fn gone_is_done<T>(answer: Result<T, CallError>) -> Result<(), CallError> {
+    match answer {
+        Ok(_) => Ok(()),
+        Err(error) if error.status() == Some(404) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: &str, now: Timestamp) -> Value {
+    let status = if holds { "True" } else { "False" };
+    json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": time(now) })
+}
+
+/// metav1.Time holds whole seconds.
+fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 impl Home {
     fn of(metadata: ObjectMeta) -> Self {
         match (metadata.deletion_timestamp, metadata.uid) {
@@ -220,8 +304,6 @@ fn manifest(event: &Event) -> Value {
     if let Some(uid) = &object.uid {
         involved["uid"] = json!(uid);
     }
-    // metav1.Time holds whole seconds.
-    let time = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     json!({
         "apiVersion": "v1",
         "kind": "Event",

@@ -36,7 +36,10 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
             Spec::DriftPolicy(spec) if is_built => policies.push((object, rule(&object.name, spec))),
             Spec::DriftPolicy(spec) => policies.push((object, observing(rule(&object.name, spec)))),
             Spec::GitSource(_) => settings.idle.push(SourceId(object.name.as_str().into())),
-            Spec::BreakGlass(_) => {}
+            Spec::BreakGlass(_) => {
+                let what = format!("BreakGlass {} opens nothing: it counts in the cluster only", object.name);
+                settings.notices.push(fault(object, what));
+            }
         }
     }
     settings.sources.sort_by(|a, b| a.id.cmp(&b.id));

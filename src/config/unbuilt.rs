@@ -9,7 +9,7 @@ pub(super) fn members(spec: &Spec) -> Vec<&'static str> {
     match spec {
         Spec::GitSource(source) => of_source(source),
         Spec::DriftPolicy(policy) => of_policy(policy),
-        Spec::BreakGlass(_) => vec!["BreakGlass"],
+        Spec::BreakGlass(_) => Vec::new(),
     }
 }
 
@@ -26,13 +26,12 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
 }
 
 fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
-    let DriftPolicy { rulings, break_glass, repair, .. } = policy;
+    let DriftPolicy { rulings, repair, .. } = policy;
     let Rulings { drift: _, delete: _, undeclared_fields: _, undeclared_objects, derived_objects } = *rulings;
     let marks = |ruling| ruling == Some(Ruling::Annotate);
     chosen([
         ("Annotate in spec.rulings.undeclaredObjects", marks(undeclared_objects)),
         ("Annotate in spec.rulings.derivedObjects", marks(derived_objects)),
-        ("spec.breakGlass", break_glass.is_some()),
         ("spec.repair", repair.is_some_and(|repair| repair.mode != RepairMode::Never)),
     ])
 }

@@ -120,6 +120,16 @@ impl Grant {
     }
 }
 
+impl What {
+    /// Whether it is about this one object.
+    pub fn is_object(&self, object: &ObjectKey, of_uid: &str) -> bool {
+        match self {
+            Self::Object(key, uid) => (key, uid.as_str()) == (object, of_uid),
+            Self::Matching(_) => false,
+        }
+    }
+}
+
 impl Bounds {
     /// Whether a reason will do.
     pub fn lets(&self, reason: &str) -> bool {
@@ -149,9 +159,18 @@ impl Grants {
         all
     }
 
-    /// Whether there is none at all.
-    pub fn is_empty(&self) -> bool {
-        self.of_object.is_empty() && self.matching.is_empty()
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.of_object.values().map(Vec::len).sum::<usize>() + self.matching.len()
+    }
+
+    /// Whether this one is among them.
+    pub fn contains(&self, grant: &Grant) -> bool {
+        let alike = match &grant.what {
+            What::Object(key, _) => self.of_object.get(key).unwrap_or(&self.matching),
+            What::Matching(_) => &self.matching,
+        };
+        alike.iter().any(|known| **known == *grant)
     }
 
     /// Whether one is about this Namespace, so that its uid matters.

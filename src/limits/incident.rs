@@ -24,6 +24,9 @@ pub const REOPENED_MAX: u32 = 50;
 /// How long the record of a break-glass is kept after its end.
 pub const RECORD_LIFE: Duration = Duration::from_hours(30 * 24);
 
+/// How often it is looked whether a break-glass is over.
+pub const GLASS_CHECK: Duration = Duration::from_secs(1);
+
 /// How long a Lease holds that is not renewed; how long its holder leads without renewing it; how often each replica looks at it.
 ///
 /// A takeover takes at most the first and the third together, and a call: under 15 seconds.

@@ -37,7 +37,7 @@ fn every_member_of_the_example_loads() {
         [
             "example.yaml:2: GitSource shop asks for what is not built yet: spec.secretRef, spec.verify; it declares nothing",
             "example.yaml:37: DriftPolicy shop asks for what is not built yet: \
-             spec.breakGlass, spec.repair; what it matches is only observed",
+             spec.repair; what it matches is only observed",
         ]
     );
 }
@@ -57,8 +57,7 @@ fn the_example_names_its_writers() {
 #[test]
 fn a_break_glass_from_a_file_opens_nothing() {
     let settings = loaded(&[data("example-breakglass.yaml")]);
-    let notice =
-        "example-breakglass.yaml:2: BreakGlass inc-1234 asks for what is not built yet: BreakGlass; it opens nothing";
+    let notice = "example-breakglass.yaml:2: BreakGlass inc-1234 opens nothing: it counts in the cluster only";
     assert_eq!(said(&faults(&settings)), [notice]);
 }
 

@@ -27,6 +27,7 @@ mod gate;
 mod git;
 mod git_https;
 mod hostile;
+mod incidents;
 mod kinds;
 mod laws;
 mod marks;

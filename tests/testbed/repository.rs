@@ -55,6 +55,13 @@ impl Repository {
         self.record(message)
     }
 
+    /// Whether a commit holds another.
+    pub fn holds(&self, commit: &str, other: &str) -> bool {
+        let git = self.open();
+        let id = |commit| Oid::from_str(commit).expect("an id has 40 digits");
+        commit == other || git.graph_descendant_of(id(commit), id(other)).unwrap_or_default()
+    }
+
     /// Removes a file or a folder, commits and returns the commit's id.
     pub fn remove(&self, path: &str, message: &str) -> String {
         let path = self.folder.join(path);
