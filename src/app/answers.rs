@@ -18,6 +18,7 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
 use crate::gate::facts::{Access, FormOf, Question};
+use crate::gate::glass::Glass;
 use crate::gate::grant::Grant;
 use crate::gate::write::User;
 use crate::limits;
@@ -73,7 +74,7 @@ impl World {
             Question::Access { user, policy } => self.access(user, policy).await,
             Question::Open(opening) => self.record("open", |records| records.open(opening).boxed()).await,
             Question::Record(name) => self.record("find", |records| records.find(name).boxed()).await,
-            Question::End { record, by } => match &self.records {
+            Question::End { glass: Glass { record, .. }, by } => match &self.records {
                 None => Answer::Silence,
                 Some(records) => match records.end(record, by).await {
                     Ok(()) => Answer::Ended,

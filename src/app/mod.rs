@@ -6,6 +6,7 @@
 mod answers;
 mod bridges;
 mod configuration;
+mod incidents;
 mod progress;
 mod statuses;
 
@@ -36,9 +37,7 @@ use crate::audit::sinks::{Audit, Recorder};
 use crate::cluster::client;
 use crate::cluster::configuration::{Seen, Watching};
 use crate::cluster::form::Forms;
-use crate::cluster::glasses::{self, Glasses};
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
-use crate::cluster::lease::Candidate;
 use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
 use crate::cluster::statuses::Statuses;
@@ -365,7 +364,7 @@ impl Cluster {
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
         let own = reach.as_ref().map_or(OWN_NAMESPACE, |reach| &reach.namespace);
-        incidents(tasks, ends, follow, client.clone(), own, (&clock, recorder));
+        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder));
         let asked = objects.asked.clone();
         objects.watch(tasks, ends, follow, &client, &clock);
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
@@ -386,29 +385,6 @@ impl Cluster {
             }
         });
     }
-}
-
-/// Elects a leader, and has break-glass looked after.
-fn incidents(
-    tasks: &mut Tasks,
-    ends: &Ends,
-    follow: &Follow,
-    client: kube::Client,
-    own_namespace: &str,
-    (clock, recorder): (&Clock, Recorder),
-) {
-    let (candidate, leads) = Candidate::new(client.clone(), own_namespace, identity(), Arc::clone(clock));
-    spawn(tasks, "lease", candidate.run(ends.all()));
-    let (grants, told) = watch::channel(Arc::default());
-    let keeping = glasses::Keeping { client, clock: Arc::clone(clock), leads, basis: follow.basis(), grants, recorder };
-    spawn(tasks, "glasses", Glasses::new(keeping).run(ends.all()));
-    spawn(tasks, "grants", bridges::grants(told, follow.clone(), ends.all()));
-}
-
-/// Who we are among the replicas: the Pod, or the machine with the process.
-fn identity() -> String {
-    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    format!("{}-{}", host.as_deref().unwrap_or("landfast"), std::process::id())
 }
 
 /// Faults, one a line.

@@ -3,6 +3,7 @@
 //! 0: done, let in, agrees. 1: something denied, differs. 2: could not answer.
 
 pub mod bench;
+pub mod break_glass;
 pub mod check;
 pub mod crd;
 pub mod diff;
@@ -43,6 +44,8 @@ enum Command {
     Crd(crd::Args),
     /// What was denied, or would have been, and what would settle it? Sum up the records of a span of time.
     Report(report::Args),
+    /// Open, list or end a way through in an incident.
+    BreakGlass(break_glass::Args),
     /// Measure: decisions, HTTPS.
     Bench(bench::Args),
 }
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Crd(args) => crd::run(&args),
         Command::Report(args) => report::run(args),
+        Command::BreakGlass(args) => break_glass::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };

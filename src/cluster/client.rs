@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::http::header::{HeaderValue, USER_AGENT};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::Request;
 use kube::{Api, Client, Config};
 
 use crate::cluster::call::{CallError, within_time};
@@ -69,6 +70,19 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
     config.connect_timeout = Some(CONNECT_TIME_MAX);
     config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("landfast/", env!("CARGO_PKG_VERSION")))));
     Client::try_from(config).map_err(|error| ClientError::Client(Box::new(error)))
+}
+
+/// Makes a client for a person at the command line: from `kubeconfig`, else as kubectl finds one.
+pub async fn connect_as_person(kubeconfig: Option<&Path>) -> Result<Client, ClientError> {
+    let home = std::env::var_os("KUBECONFIG").is_none_or(|value| value.is_empty()) && kubeconfig.is_none();
+    let own = std::env::home_dir().map(|home| home.join(".kube/config")).filter(|file| home && file.exists());
+    connect(kubeconfig.or(own.as_deref())).await
+}
+
+/// Lists the objects at this path.
+pub async fn list(client: &Client, path: &str) -> Result<serde_json::Value, CallError> {
+    let request = Request::new(path).list(&ListParams::default()).map_err(kube::Error::BuildRequest)?;
+    within_time(client.request(request)).await
 }
 
 async fn from_file(path: PathBuf, file: Result<Kubeconfig, KubeconfigError>) -> Result<Config, ClientError> {

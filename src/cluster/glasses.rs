@@ -71,7 +71,7 @@ struct Standing {
 
 /// All that can wake it.
 enum Event {
-    Seen(watcher::Event<DynamicObject>),
+    Seen(Box<watcher::Event<DynamicObject>>),
     Unseen(CallError),
     Due,
     Shutdown,
@@ -120,7 +120,7 @@ impl Glasses {
                         "BreakGlass records are not seen"
                     );
                 }
-                Event::Seen(event) => self.take(event),
+                Event::Seen(event) => self.take(*event),
                 Event::Due => {}
             }
             self.publish();
@@ -147,7 +147,7 @@ impl Glasses {
         let now = (self.keeping.clock)();
         for (name, standing) in &self.known {
             let Some(record) = &standing.record else { continue };
-            if record.ended.is_some() || now >= record.grant.ends() {
+            if record.ended.is_some() || record.closed || now >= record.grant.ends() {
                 self.over.insert(name.clone());
             }
         }
@@ -198,7 +198,12 @@ impl Glasses {
             (Some(Noted::Open), false) => Ok(()),
             (_, false) => self.writer.note_open(name, ends, now).await,
             (None | Some(Noted::Open | Noted::Void), true) => {
-                self.writer.end_break_glass(name, "Expired", "its time is over", now).await?;
+                let (reason, why) = if record.closed {
+                    ("Closed", "somebody asked for its end")
+                } else {
+                    ("Expired", "its time is over")
+                };
+                self.writer.end_break_glass(name, reason, why, now).await?;
                 info!(record = name, "BreakGlass ended");
                 self.keeping.recorder.record(Kept::of_end(&record.grant, &standing.uid, now));
                 Ok(())
@@ -257,7 +262,7 @@ fn standing(object: &DynamicObject) -> Option<(String, Standing)> {
 
 async fn next(live: &mut (impl Stream<Item = Result<watcher::Event<DynamicObject>, CallError>> + Unpin)) -> Event {
     match live.next().await {
-        Some(Ok(event)) => Event::Seen(event),
+        Some(Ok(event)) => Event::Seen(Box::new(event)),
         Some(Err(error)) => Event::Unseen(error),
         None => Event::Shutdown,
     }

@@ -22,6 +22,7 @@ use crate::cluster::call::{CallError, within_time};
 use crate::cluster::statuses::Desired;
 use crate::cluster::webhook::{CONFIGURATION, FIELD_MANAGER};
 use crate::config::crd::{GROUP, VERSION};
+use crate::config::record::END;
 use crate::gate::ask;
 
 /// A kind of webhook configuration.
@@ -114,6 +115,13 @@ impl Writer {
         within_time(self.client.request(request.map_err(kube::Error::BuildRequest)?)).await
     }
 
+    /// Asks for the end of a BreakGlass, as whoever may change it; the leader ends it.
+    pub async fn close_break_glass(&self, name: &str) -> Result<Value, CallError> {
+        let end = Patch::Merge(json!({ "metadata": { "annotations": { END: "true" } } }));
+        let request = Request::new(BREAK_GLASSES).patch(name, &PatchParams::default(), &end);
+        within_time(self.client.request(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+
     /// Notes in the status of a BreakGlass that it has ended; one that is gone has.
     pub async fn end_break_glass(
         &self,
@@ -172,7 +180,7 @@ impl Writer {
         let timed = [&own[..], &[json!({ "op": "remove", "path": at(ask::DURATION) })]].concat();
         for operations in [&timed[..], &own] {
             let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            let operations = serde_json::from_value(operations.into()).expect("these are operations of RFC 6902");
+            let operations = serde_json::from_value(operations.into()).map_err(kube::Error::SerdeError)?;
             let request = Request::new(place).patch(name, &parameters, &Patch::Json::<()>(operations));
             let request = request.map_err(kube::Error::BuildRequest)?;
             match gone_is_done(within_time(self.client.request_text(request)).await) {

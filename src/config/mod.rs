@@ -57,6 +57,8 @@ pub enum Topic {
     Conflict,
     /// It names something that is not there.
     Unknown,
+    /// It counts in the cluster only.
+    Misplaced,
 }
 
 impl std::fmt::Display for Notice {

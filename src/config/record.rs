@@ -1,6 +1,8 @@
 //! What does a BreakGlass in the cluster grant? A record as the API server sends it becomes a grant, or the faults that keep it
 //! from being one.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,6 +14,9 @@ use crate::gate::grant::{Grant, Scope, What, Who};
 use crate::gate::policy::Subject;
 use crate::yaml::documents;
 
+/// The annotation on a BreakGlass that asks for its end.
+pub const END: &str = "landfast.dev/end";
+
 /// A BreakGlass as it stands.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -21,6 +26,8 @@ pub struct Record {
     pub uid: String,
     /// Since when it has ended, whatever its time says: what has ended never opens again.
     pub ended: Option<Timestamp>,
+    /// Whether somebody asks for its end.
+    pub closed: bool,
 }
 
 /// The members that the API server keeps.
@@ -36,6 +43,8 @@ struct Kept {
 struct Metadata {
     uid: String,
     creation_timestamp: Timestamp,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -47,7 +56,7 @@ struct Status {
 impl Record {
     /// Whether it grants something now.
     pub fn is_open(&self, now: Timestamp) -> bool {
-        self.ended.is_none() && self.grant.is_open(now)
+        self.ended.is_none() && !self.closed && self.grant.is_open(now)
     }
 }
 
@@ -70,8 +79,9 @@ pub fn record(object: &Value) -> Result<Record, Vec<Fault>> {
         About::Match(matches) => (What::Matching(scope(matches)), Who::Subjects(vec![Subject::User(by.clone())])),
     };
     let who = if subjects.is_empty() { who } else { Who::Subjects(subjects) };
+    let closed = metadata.annotations.contains_key(END);
     let grant = Grant { record: name, reason, by, who, what, opened: metadata.creation_timestamp, duration };
-    Ok(Record { grant, uid: metadata.uid, ended: status.and_then(|status| status.ended) })
+    Ok(Record { grant, uid: metadata.uid, ended: status.and_then(|status| status.ended), closed })
 }
 
 fn scope(GrantMatch { namespaces, kinds, names }: GrantMatch) -> Scope {

@@ -38,7 +38,7 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
             Spec::GitSource(_) => settings.idle.push(SourceId(object.name.as_str().into())),
             Spec::BreakGlass(_) => {
                 let what = format!("BreakGlass {} opens nothing: it counts in the cluster only", object.name);
-                settings.notices.push(fault(object, what));
+                settings.notices.push(Notice { fault: fault(object, what), topic: Topic::Misplaced });
             }
         }
     }

@@ -108,18 +108,22 @@ impl Ask {
 
     /// Name of the record of this request on the object of this uid: the same on every replica. It begins as the reason does.
     pub fn record(&self, uid: &str) -> String {
-        const WORD_CHARS: usize = 40;
-        let word = self.reason.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
-        let word: String = word.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(WORD_CHARS).collect();
-        let word = word.trim_matches('-');
         let mut digest = Sha256::new();
         for part in [uid, &self.reason, self.duration.as_deref().unwrap_or_default()] {
             digest.update(part.len().to_be_bytes());
             digest.update(part);
         }
         let digest = format!("{:x}", digest.finalize());
-        let word = if word.is_empty() { "break-glass" } else { word };
-        format!("{word}-{}", &digest[..12])
+        format!("{}-{}", self.word(), &digest[..12])
+    }
+
+    /// How the names of its records begin: as its reason does.
+    pub fn word(&self) -> String {
+        const WORD_CHARS: usize = 40;
+        let word = self.reason.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        let word: String = word.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(WORD_CHARS).collect();
+        let word = word.trim_matches('-');
+        if word.is_empty() { "break-glass".to_owned() } else { word.to_owned() }
     }
 }
 

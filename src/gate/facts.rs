@@ -11,6 +11,7 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::ask::Ask;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
+use crate::gate::glass::Glass;
 use crate::gate::grant::Grant;
 use crate::gate::write::User;
 
@@ -36,8 +37,8 @@ pub enum Question {
     Record(String),
     /// Note in this record that it has ended. Silence: it ends with its time.
     End {
-        /// Name of the record.
-        record: String,
+        /// The record and what it says.
+        glass: Glass,
         /// Who ends it.
         by: String,
     },
@@ -182,8 +183,8 @@ pub struct Facts {
     pub access: BTreeMap<String, Access>,
     /// Open records of break-glass by the name that was asked for or was to be made; `None` where there is none.
     pub records: BTreeMap<String, Option<Arc<Grant>>>,
-    /// Records that were told that they have ended, or were tried to be.
-    pub ended: BTreeSet<String>,
+    /// Break-glass that was told that it has ended, or was tried to be.
+    pub ended: BTreeSet<Glass>,
     /// What the server makes of declarations of the object.
     pub forms: Forms,
     /// Controllers of an object, the nearest first; `None` where it was asked and is not known.

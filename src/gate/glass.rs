@@ -21,7 +21,7 @@ use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::Change;
 
 /// What a write has to do with a break-glass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Glass {
     /// What it does.
     pub act: Act,
@@ -299,7 +299,12 @@ impl<'p> Plea<'p> {
 
     /// Whoever has the right ends the grants of the annotation by removing it; from anybody else it comes back. What else the
     /// write does is ruled as ever. A deployer strips what it does not know: see `hold`.
-    fn ended(&self, ruled: Ruled, refused: bool) -> Ruled {
+    fn ended(&self, mut ruled: Ruled, refused: bool) -> Ruled {
+        if let Some(ended) = self.case.facts.ended.first() {
+            // By now its record may say so, and it is among the open ones no more.
+            ruled.incident.glass = Some(ended.clone());
+            return self.under_rule(ruled);
+        }
         let open: Vec<&Arc<Grant>> = self.annotated().collect();
         let Some(first) = open.first() else { return ruled };
         if self.bounds.is_none() || self.case.writer.role == WriterRole::Deployer {
@@ -309,19 +314,15 @@ impl<'p> Plea<'p> {
             None => return asking(ruled, vec![self.access_question()]),
             Some(Access::Granted) if refused || self.case.facts.pass == Pass::Changing => return ruled,
             Some(Access::Granted) => {
-                let told = |grant: &&&Arc<Grant>| self.case.facts.ended.contains(&grant.record);
-                let by = &self.case.write.user.name;
-                let still = open.iter().filter(|grant| !told(grant) && !self.case.write.dry_run);
-                let still: Vec<_> =
-                    still.map(|grant| Question::End { record: grant.record.clone(), by: by.clone() }).collect();
-                let mut ruled = asking(ruled, still);
                 ruled.incident.glass = Some(glass(Act::Ended, first));
-                return self.under_rule(ruled);
+                let by = &self.case.write.user.name;
+                let end = |grant: &&Arc<Grant>| Question::End { glass: glass(Act::Ended, grant), by: by.clone() };
+                let ends = if self.case.write.dry_run { Vec::new() } else { open.iter().map(end).collect() };
+                return self.under_rule(asking(ruled, ends));
             }
             Some(Access::Refused) => Void::NotPermitted,
             Some(Access::Unknown) => Void::Unasked,
         };
-        let mut ruled = ruled;
         let why = void.words(&self.case.write.user.name, &self.rule.name);
         ruled.incident.kept.extend(annotations());
         ruled.incident.told.push(message::stays_warning(&first.reason, &why));

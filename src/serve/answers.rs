@@ -146,8 +146,8 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
             let grant = if let Answer::Record(grant) = answer { grant } else { None };
             facts.records.insert(record.clone(), grant);
         }
-        Question::End { record, .. } => {
-            facts.ended.insert(record.clone());
+        Question::End { glass, .. } => {
+            facts.ended.insert(glass.clone());
         }
         Question::Owner(object) => {
             let owners = if let Answer::Owned(owners) = answer { Some(owners) } else { None };

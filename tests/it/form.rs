@@ -665,6 +665,12 @@ fn no_value_of_a_secret_is_written_down() {
 #[test]
 fn landfasts_own_account_can_make_nothing_but_dry_runs() {
     let namespace = control_plane().namespace();
+    let mut tried = 0;
+    eventually("the policy, which is installed last, to be in force", || {
+        tried += 1;
+        let probe = ["-n", &namespace, "create", "configmap", &format!("probe-{tried}")];
+        (control_plane().kubectl(User::Landfast, &probe).code != 0).then_some(())
+    });
     let create = ["-n", &namespace, "create", "configmap", "own"];
     control_plane().kubectl(User::Landfast, &create).fails_with(&["Landfast only rehearses this write"]);
     control_plane().kubectl(User::Landfast, &[&create[..], &["--dry-run=server"]].concat()).succeeds();

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::definitions::install;
 use crate::gate::{DEPLOYMENT, source};
+use crate::testbed::balancer::Balancer;
 use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::eventually;
 use crate::testbed::kubectl::Output;
@@ -20,40 +21,53 @@ const POLICIES: &str = include_str!("../data/incident.yaml");
 /// A reason that the policies take.
 const REASON: &str = "INC-1 the shop is down";
 
-/// One control plane, one repository, one landfast.
+/// One control plane, one repository, one landfast or more.
 struct Shop {
     plane: ControlPlane,
     repository: Mutex<Repository>,
     landfast: Vec<Landfast>,
+    balancer: Balancer,
 }
 
-static SHOP: LazyLock<Shop> = LazyLock::new(|| {
-    let plane = ControlPlane::start();
-    install(&plane);
-    let repository = Repository::new();
-    let markers = ["deny-marker", "revert-marker"].map(|name| DEPLOYMENT.replace("$NAMESPACE", name));
-    repository.commit(&[("markers.yaml", &markers.join("---\n"))], "Declare the markers");
-    plane.kubectl(User::Admin, &["create", "namespace", "deny-marker"]).succeeds();
-    let config = source("shop", &repository, "1s", r#"["deny-*", "revert-*"]"#) + POLICIES;
-    let landfast = Landfast::start(&plane, &config);
-    landfast.eventually("the API server to ask landfast", || {
-        let drifting = markers[0].replace("replicas: 3", "replicas: 4");
-        let answer = plane.kubectl_with_input(User::Alice, &["apply", "--dry-run=server", "-f", "-"], &drifting);
-        answer.stderr.contains("differs from Git").then_some(())
-    });
-    Shop { plane, repository: Mutex::new(repository), landfast: vec![landfast] }
-});
+static SHOP: LazyLock<Shop> = LazyLock::new(|| Shop::open(1));
+
+/// Of its own for the test that cuts connections: others would lose a review.
+static REPLICATED: LazyLock<Shop> = LazyLock::new(|| Shop::open(2));
+
+impl Shop {
+    fn open(replicas: usize) -> Self {
+        let plane = ControlPlane::start();
+        install(&plane);
+        let repository = Repository::new();
+        let markers = ["deny-marker", "revert-marker"].map(|name| DEPLOYMENT.replace("$NAMESPACE", name));
+        repository.commit(&[("markers.yaml", &markers.join("---\n"))], "Declare the markers");
+        plane.kubectl(User::Admin, &["create", "namespace", "deny-marker"]).succeeds();
+        let config = source("shop", &repository, "1s", r#"["deny-*", "revert-*"]"#) + POLICIES;
+        let (landfast, balancer) = Landfast::replicas(&plane, &config, replicas);
+        landfast[0].eventually("the API server to ask landfast", || {
+            let drifting = markers[0].replace("replicas: 3", "replicas: 4");
+            let answer = plane.kubectl_with_input(User::Alice, &["apply", "--dry-run=server", "-f", "-"], &drifting);
+            answer.stderr.contains("differs from Git").then_some(())
+        });
+        Self { plane, repository: Mutex::new(repository), landfast, balancer }
+    }
+}
 
 /// One test's namespace, with the declared Deployment `web` in it.
 struct Case {
+    shop: &'static Shop,
     namespace: String,
 }
 
 impl Case {
     fn new(policy: &str) -> Self {
+        Self::of(&SHOP, policy)
+    }
+
+    fn of(shop: &'static Shop, policy: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let case = Self { namespace: format!("{policy}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)) };
-        SHOP.plane.kubectl(User::Admin, &["create", "namespace", &case.namespace]).succeeds();
+        let case = Self { shop, namespace: format!("{policy}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)) };
+        shop.plane.kubectl(User::Admin, &["create", "namespace", &case.namespace]).succeeds();
         case.declare(DEPLOYMENT);
         case.feed(User::Ci, &["create", "-f", "-"], DEPLOYMENT).succeeds();
         case
@@ -61,12 +75,12 @@ impl Case {
 
     fn declare(&self, template: &str) {
         let file = format!("{}.yaml", self.namespace);
-        let commit = SHOP.repository.lock().unwrap().commit(&[(&file, &self.manifest(template))], "Declare");
-        for landfast in &SHOP.landfast {
+        let commit = self.shop.repository.lock().unwrap().commit(&[(&file, &self.manifest(template))], "Declare");
+        for landfast in &self.shop.landfast {
             // Later commits of other tests hold this one, too.
             landfast.eventually("the commit to be in force", || {
                 let revision = landfast.revision("shop")?;
-                let repository = SHOP.repository.lock().unwrap();
+                let repository = self.shop.repository.lock().unwrap();
                 repository.holds(&revision, &commit).then_some(())
             });
         }
@@ -77,11 +91,11 @@ impl Case {
     }
 
     fn kubectl(&self, user: User, args: &[&str]) -> Output {
-        SHOP.plane.kubectl(user, &[&["-n", &self.namespace], args].concat())
+        self.shop.plane.kubectl(user, &[&["-n", &self.namespace], args].concat())
     }
 
     fn feed(&self, user: User, args: &[&str], template: &str) -> Output {
-        SHOP.plane.kubectl_with_input(user, &[&["-n", &self.namespace], args].concat(), &self.manifest(template))
+        self.shop.plane.kubectl_with_input(user, &[&["-n", &self.namespace], args].concat(), &self.manifest(template))
     }
 
     fn web(&self) -> Value {
@@ -115,7 +129,7 @@ impl Case {
 
     /// The records of this case's object, or of its namespace.
     fn records(&self) -> Vec<Value> {
-        let answer = SHOP.plane.kubectl(User::Oncall, &["get", "breakglasses", "-o", "json"]).succeeds();
+        let answer = self.shop.plane.kubectl(User::Oncall, &["get", "breakglasses", "-o", "json"]).succeeds();
         let list: Value = serde_json::from_str(&answer.stdout).unwrap();
         let is_ours = |record: &&Value| {
             let object = &record["spec"]["object"];
@@ -335,11 +349,13 @@ fn what_an_incident_moved_is_held_against_a_deployer() {
 
 #[test]
 fn no_replica_undoes_what_another_has_just_let_in() {
-    let case = Case::new("deny");
+    let case = Case::of(&REPLICATED, "deny");
     let pairs = std::env::var("LANDFAST_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(10);
     let heal = r#"{"spec":{"replicas":3}}"#;
     for pair in 0..pairs {
         case.break_glass(User::Oncall, &format!("INC-{pair} a fix"), 10 + pair).succeeds();
+        // The heal is judged by a replica that did not see the write.
+        REPLICATED.balancer.turn();
         std::thread::sleep(std::time::Duration::from_millis(100));
         case.kubectl(User::ArgoCd, &["patch", "deployment", "web", "-p", heal]).succeeds();
         assert_eq!(case.replicas(), 10 + pair, "pair {pair}");

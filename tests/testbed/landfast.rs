@@ -6,12 +6,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::testbed::balancer::Balancer;
 use crate::testbed::control_plane::{ControlPlane, free_port};
 use crate::testbed::process::Process;
 use crate::testbed::scratch::Scratch;
@@ -33,9 +34,20 @@ pub struct Landfast {
     kubeconfig: PathBuf,
     listen: u16,
     status: u16,
+    /// Where the API server reaches it, if not where it listens.
+    door: Option<u16>,
     process: Option<Process>,
     options: Vec<String>,
     environment: Vec<(String, String)>,
+}
+
+/// Copies the files of a folder, not deeper.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a fresh folder is writable");
+    for file in fs::read_dir(from).expect("what is copied is there") {
+        let file = file.expect("a folder can be listed").path();
+        fs::copy(&file, to.join(file.file_name().expect("a file has a name"))).expect("a file can be copied");
+    }
 }
 
 impl Landfast {
@@ -61,6 +73,34 @@ impl Landfast {
         Self::started(plane, Some(configuration), options, environment)
     }
 
+    /// Starts so many replicas behind one address, with one authority.
+    pub fn replicas(plane: &ControlPlane, configuration: &str, count: usize) -> (Vec<Self>, Balancer) {
+        let (balancer, mut replicas) = (Balancer::listen(free_port()), Vec::<Self>::new());
+        for _ in 0..count {
+            let folder = Scratch::get().folder("landfast");
+            fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
+            if let Some(first) = replicas.first() {
+                copy(&first.state().join("certificates"), &folder.join("state/certificates"));
+            }
+            let kubeconfig = plane.kubeconfig(User::Landfast);
+            let (listen, status, door) = (free_port(), free_port(), Some(balancer.port()));
+            balancer.add(listen);
+            let mut replica = Self {
+                folder,
+                kubeconfig,
+                listen,
+                status,
+                door,
+                process: None,
+                options: Vec::new(),
+                environment: Vec::new(),
+            };
+            replica.resume();
+            replicas.push(replica);
+        }
+        (replicas, balancer)
+    }
+
     fn started(
         plane: &ControlPlane,
         configuration: Option<&str>,
@@ -75,7 +115,7 @@ impl Landfast {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (listen, status) = (free_port(), free_port());
-        let mut landfast = Self { folder, kubeconfig, listen, status, process: None, options, environment };
+        let mut landfast = Self { folder, kubeconfig, listen, status, door: None, process: None, options, environment };
         landfast.resume();
         landfast
     }
@@ -93,7 +133,7 @@ impl Landfast {
             .arg(&self.kubeconfig)
             .args(["--listen", &format!("127.0.0.1:{}", self.listen)])
             .args(["--status-listen", &format!("127.0.0.1:{}", self.status)])
-            .args(["--url", &format!("https://127.0.0.1:{}", self.listen)])
+            .args(["--url", &format!("https://127.0.0.1:{}", self.door.unwrap_or(self.listen))])
             .arg("--state-dir")
             .arg(self.state())
             .args(&self.options)

@@ -8,6 +8,7 @@
 //! cannot do its work panics with what it was waiting for and the end of the log that says why.
 
 pub mod audit;
+pub mod balancer;
 pub mod certificate;
 pub mod control_plane;
 pub mod kubectl;
