@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
 use crate::drift::compare::{self, Difference, Kind, Typing, Undeclared};
-use crate::drift::document::{At, Document};
+use crate::drift::document::{At, Document, Value};
 use crate::drift::fits::fits;
 use crate::drift::path::{FieldPath, Segment};
 
@@ -193,11 +193,11 @@ pub fn leave_open(manifest: &mut serde_json::Value) -> bool {
 }
 
 /// What the server made of the declaration, beside an object.
-struct Outcomes {
+struct Outcomes<'f> {
     /// Of a new object, twice; the same where both came out alike.
-    made: Option<(Side, Side)>,
+    made: Option<(Side<'f>, Side<'f>)>,
     /// Of the object itself.
-    applied: Option<Side>,
+    applied: Option<Side<'f>>,
     /// What that counts for.
     weight: Weight,
     /// Whether something stood there.
@@ -219,14 +219,17 @@ enum Weight {
     Nothing,
 }
 
-impl Outcomes {
+impl<'f> Outcomes<'f> {
     fn of(
-        form: &Form,
+        form: &'f Form,
         object: &Document<'_>,
         stage: Stage,
         against: impl Fn(&Document<'_>) -> Vec<Difference>,
     ) -> Self {
-        let side = |json: &str| Some(Side::of(against(&Document::parse(json.as_bytes()).ok()?)));
+        let side = |json: &'f str| {
+            let document = Document::parse(json.as_bytes()).ok()?;
+            Some(Side::of(against(&document), document))
+        };
         let made = form.made.as_ref().and_then(|made| {
             let again = made.again.as_deref().unwrap_or(&made.object);
             side(&made.object).zip(side(again))
@@ -265,7 +268,7 @@ impl Outcomes {
             (None, _) => false,
             (Some(_), None) => true,
             // What stands there may be kept where Git leaves it open, though it was what a new object has.
-            (Some(_), Some(_)) if self.over && is_left_open(difference.declared.as_deref()) => false,
+            (Some(_), Some(_)) if self.over && is_left_open(difference) => false,
             (Some((one, other)), Some(applied)) => {
                 fits(one.expects(difference), other.expects(difference), applied.expects(difference))
             }
@@ -273,9 +276,11 @@ impl Outcomes {
     }
 }
 
-/// Whether a declaration (compact JSON) says no more than that the server may fill something in.
-fn is_left_open(declared: Option<&str>) -> bool {
-    matches!(declared, None | Some("null" | "\"\"" | "0" | "false" | "[]" | "{}"))
+/// Whether a declaration says no more of what stands there than that the server may keep it.
+fn is_left_open(difference: &Difference) -> bool {
+    let says_nothing =
+        matches!(difference.declared.as_deref(), None | Some("null" | "\"\"" | "0" | "false" | "[]" | "{}"));
+    says_nothing && difference.live.is_some()
 }
 
 /// The version in which an object is stored.
@@ -284,19 +289,21 @@ fn version<'o>(object: &'o Document<'_>) -> Option<&'o str> {
 }
 
 /// In what one outcome of the server differs from the declaration.
-struct Side {
+struct Side<'f> {
+    /// The object.
+    document: Document<'f>,
     /// What stands there instead, by path; the order of a list apart from its value.
     other: FxHashMap<(FieldPath, bool), Option<String>>,
     /// Where it has nothing of what is declared.
     missing: FxHashSet<FieldPath>,
 }
 
-impl Side {
-    fn of(differences: Vec<Difference>) -> Self {
+impl<'f> Side<'f> {
+    fn of(differences: Vec<Difference>, document: Document<'f>) -> Self {
         let is_missing = |difference: &&Difference| difference.live.is_none();
         let missing = differences.iter().filter(is_missing).map(|difference| difference.path.clone()).collect();
         let other = differences.into_iter().map(|it| ((it.path, it.kind == Kind::Reordered), it.live)).collect();
-        Self { other, missing }
+        Self { document, other, missing }
     }
 
     /// What the server makes of what is declared where an object differs: where this side does not, that is the declared value.
@@ -307,7 +314,17 @@ impl Side {
         }
         let path = &difference.path.0;
         let is_gone = (1..path.len()).any(|length| self.missing.contains(&FieldPath(path[..length].to_vec())));
-        difference.declared.as_deref().filter(|_| !is_gone)
+        difference.declared.as_deref().filter(|declared| !is_gone && (*declared == "{}" || !self.is_hollow(path)))
+    }
+
+    /// Whether there is no more than a pair of braces: the server drops zero values, and may still write what held them.
+    fn is_hollow(&self, path: &[Segment]) -> bool {
+        let mut at = Some(self.document.root());
+        for segment in path {
+            let Segment::Field(name) = segment else { return false };
+            at = at.and_then(|at| at.get(name));
+        }
+        at.is_some_and(|at| at.is_leaf() && at.value() == &Value::Object)
     }
 
     /// Whether the difference is what stands in this outcome.

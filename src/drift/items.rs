@@ -87,6 +87,14 @@ fn is_text(at: At<'_, '_>, json: &str) -> bool {
     }
 }
 
+fn is_empty(key: At<'_, '_>) -> bool {
+    match key.value() {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::Array | Value::Object => false,
+    }
+}
+
 /// An item's identity as text: equal for equal identities, and only for them.
 pub(crate) fn identity_of(identity: Identity<'_>, item: At<'_, '_>) -> String {
     let Relation::Keyed(keys) = identity.relation else {
@@ -98,6 +106,8 @@ pub(crate) fn identity_of(identity: Identity<'_>, item: At<'_, '_>) -> String {
     let mut text = String::new();
     for key in keys {
         match value_of(key, item) {
+            // The server leaves out what is empty (seen: a ServiceAccount's `secrets`), and tells such items apart no more.
+            KeyValue::Given(given) if key.default.is_none() && is_empty(given) => {}
             KeyValue::Given(given) => text.push_str(&canonical(given)),
             KeyValue::Default(default) => text.push_str(default),
             KeyValue::Absent => {}
