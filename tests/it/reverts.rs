@@ -28,7 +28,7 @@ spec:
     metadata: { labels: { app: web } }
     spec:
       nodeSelector: { disk: ssd }
-      volumes: [{ name: scratch, emptyDir: { medium: Memory } }]
+      volumes: [{ name: scratch, emptyDir: {} }]
       containers:
         - name: web
           image: example.com/web:1
