@@ -72,8 +72,10 @@ start_testbed() {
     export HOME=$demo KUBERC=off
     cp "$KUBECONFIG_ALICE" "$demo/alice.kubeconfig"
     cp "$KUBECONFIG_ADMIN" "$demo/admin.kubeconfig"
+    cp "$KUBECONFIG_ONCALL" "$demo/oncall.kubeconfig"
+    cp "$KUBECONFIG_ARGOCD" "$demo/argocd.kubeconfig"
     local user
-    for user in alice admin; do
+    for user in alice admin oncall argocd; do
         KUBECONFIG=$demo/$user.kubeconfig "$TESTBED_KUBECTL" config set-context --current --namespace=shop >/dev/null
     done
     export KUBECONFIG=$demo/alice.kubeconfig
@@ -206,6 +208,11 @@ spec:
   match: { namespaces: [shop] }
   rulings: { drift: Deny, delete: Deny, undeclaredFields: Allow }
   failurePolicy: Fail
+  breakGlass: { maxDuration: 4h, reasonPattern: '^INC-[0-9]+ .+' }
+  writers:
+    - name: argo-cd
+      role: Deployer
+      subjects: [{ kind: ServiceAccount, namespace: argocd, name: argocd-application-controller }]
 ---
 apiVersion: landfast.dev/v1alpha1
 kind: DriftPolicy
@@ -368,6 +375,32 @@ merge() {
     let_in "deployment.apps/web scaled"
 }
 
+incident() {
+    local oncall="--kubeconfig=$demo/oncall.kubeconfig" argocd="--kubeconfig=$demo/argocd.kubeconfig"
+    step "In an incident the glass may be broken, by whom RBAC lets, in the write itself"
+    show kubectl patch deployment web -p '{"metadata":{"annotations":{"landfast.dev/break-glass":"INC-1234 the queue is full"}},"spec":{"replicas":9}}'
+    denied "alice may not break the glass of policy shop"
+    show kubectl "$oncall" patch deployment web -p '{"metadata":{"annotations":{"landfast.dev/break-glass":"INC-1234 the queue is full"}},"spec":{"replicas":9}}'
+    let_in 'opens break-glass "INC-1234 the queue is full" until'
+    show kubectl "$oncall" get breakglasses
+    let_in "INC-1234 the queue is full" "oncall"
+
+    step "It is held against a deployer: what the incident moved stays, and nobody suspends anything"
+    show kubectl "$argocd" apply --server-side --force-conflicts -f apps/web/deployment.yaml
+    let_in "spec.replicas stays as it is for break-glass"
+    show kubectl get deployment web -o 'jsonpath={.spec.replicas} replicas'
+    let_in "9 replicas"
+
+    step "Once it is over, the deployer has its way"
+    show kubectl "$oncall" annotate deployment web landfast.dev/break-glass-
+    let_in 'ends break-glass'
+    show_soon kubectl "$oncall" get breakglasses -o 'jsonpath={.items[?(@.status.state=="Ended")].metadata.name}'
+    let_in "inc-1234-"
+    show kubectl "$argocd" apply --server-side --force-conflicts -f apps/web/deployment.yaml
+    show kubectl get deployment web -o 'jsonpath={.spec.replicas} replicas'
+    let_in "5 replicas"
+}
+
 restoring() {
     step "The worker drifted before Landfast came; whoever restores Git's value may"
     show kubectl get deployment worker -o 'jsonpath=worker: {.spec.replicas} replicas in the cluster, 2 in Git'
@@ -415,6 +448,8 @@ write_repository
 write_configuration
 as_admin create namespace shop >/dev/null
 as_admin create namespace bank >/dev/null
+as_admin apply -f "$root/deploy/crds.yaml" >/dev/null
+as_admin wait --for=condition=Established crd --all --timeout=60s >/dev/null
 # One object that has drifted before anybody watched.
 deployment worker 1 | as_admin apply -f - >/dev/null
 start_landfast "$(free_port 18443)" "$(free_port 18080)"
@@ -422,6 +457,7 @@ observing
 denials
 changes
 merge
+incident
 restoring
 records
 printf '\n%sEvery answer was as expected%s (%d steps, %d s).\n' "$green" "$plain" "$number" "$((SECONDS - started))"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::config::crd::{About, BreakGlass, Globs, GrantMatch, Spec};
 use crate::config::decode;
@@ -41,6 +41,7 @@ struct Kept {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
+    name: String,
     uid: String,
     creation_timestamp: Timestamp,
     #[serde(default)]
@@ -67,7 +68,10 @@ pub fn record(object: &Value) -> Result<Record, Vec<Fault>> {
     let fault = |what: String| vec![Fault { file: String::new(), line: 0, what }];
     let Kept { metadata, status } = Kept::deserialize(object).map_err(|error| fault(error.to_string()))?;
     let mut faults = Vec::new();
-    let nodes = documents(&object.to_string()).map_err(|error| fault(error.what))?;
+    // Of metadata only the name is read: the rest is the API server's.
+    let mut own = object.clone();
+    own["metadata"] = json!({ "name": metadata.name });
+    let nodes = documents(&own.to_string()).map_err(|error| fault(error.what))?;
     let read = decode::file("", &nodes, &mut faults).pop().filter(|_| faults.is_empty());
     let Some((name, spec)) = read.map(|object| (object.name, object.spec)) else { return Err(faults) };
     let Spec::BreakGlass(spec) = spec else { return Err(fault("is no BreakGlass".to_owned())) };
@@ -91,13 +95,11 @@ fn scope(GrantMatch { namespaces, kinds, names }: GrantMatch) -> Scope {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn object(spec: &Value, status: &Value) -> Value {
         let metadata = json!({
-            "name": "inc-1", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z", "generation": 1, "resourceVersion": "7",
+            "name": "inc-1", "uid": "u", "creationTimestamp": "2026-11-23T10:00:00Z", "generation": 1, "generateName": "inc-", "resourceVersion": "7",
         });
         let (api_version, kind) = ("landfast.dev/v1alpha1", "BreakGlass");
         json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec, "status": status })

@@ -260,8 +260,8 @@ impl<'p> Plea<'p> {
         let (place, now) = (self.place(), self.case.now);
         let mut open: Vec<Arc<Grant>> = self.case.basis.grants.covering(place, now).cloned().collect();
         // Who may change an object may reach into what it made.
-        let owner = self.case.declared().map(|declared| Place { object: &declared.key, uid: None, ..place });
-        open.extend(owner.into_iter().flat_map(|owner| self.case.basis.grants.covering(owner, now)).cloned());
+        let owner = self.case.declared().map(|declared| &declared.key).filter(|owner| *owner != place.object);
+        open.extend(owner.into_iter().flat_map(|owner| self.case.basis.grants.of_owner(owner, place, now)).cloned());
         let mut questions = Vec::new();
         let namespace = self.case.aim.key.namespace();
         if self.home().is_none() && self.case.basis.grants.is_of_namespace(namespace) {

@@ -178,6 +178,17 @@ impl Grants {
         !self.of_object.is_empty() && self.of_object.contains_key(&namespace(name))
     }
 
+    /// The open grants that are about the object that made this, by its key: what it made does not tell its uid.
+    pub fn of_owner<'g>(
+        &'g self,
+        owner: &'g ObjectKey,
+        made: Place<'g>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'g Arc<Grant>> {
+        let own = self.of_object.get(owner).into_iter().flatten().filter(move |grant| grant.is_open(now));
+        own.chain(self.covering(Place { object: owner, uid: None, ..made }, now))
+    }
+
     /// The grants that are about this and open.
     pub fn covering<'g>(&'g self, place: Place<'g>, now: Timestamp) -> impl Iterator<Item = &'g Arc<Grant>> {
         let of = |key: &ObjectKey| self.of_object.get(key).map(Vec::as_slice).unwrap_or_default();

@@ -348,6 +348,47 @@ fn what_an_incident_moved_is_held_against_a_deployer() {
 }
 
 #[test]
+fn the_command_line_opens_lists_and_ends() {
+    let case = Case::new("deny");
+    let landfast = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_landfast"));
+        let kubeconfig = case.shop.plane.kubeconfig(User::Oncall);
+        let output = command.arg("break-glass").args(args).arg("--kubeconfig").arg(kubeconfig).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let open = ["open", "INC-7 restore", "--for", "30m", "--namespace", &case.namespace];
+    let open = [&open[..], &["--service-account", "operators/shop-operator", "-o", "json"]].concat();
+    let record: Value = serde_json::from_str(&landfast(&open)).unwrap();
+    let name = record["metadata"]["name"].as_str().unwrap();
+    assert!(name.starts_with("inc-7-"), "{name}");
+    assert_eq!(record["spec"]["createdBy"], "oncall", "{record:#}");
+    eventually("every replica to know of it", || (case.scale(User::Operator, 5).code == 0).then_some(()));
+    let is_listed = |part: &str| landfast(&["list"]).lines().any(|line| line.contains(name) && line.contains(part));
+    eventually("the list to show it", || is_listed("Open").then_some(()));
+    assert!(is_listed("oncall") && is_listed("INC-7 restore"), "{}", landfast(&["list"]));
+    assert!(landfast(&["end", name]).contains(&format!("ended {name}")));
+    eventually("it to end", || is_listed("Ended").then_some(()));
+    case.scale(User::Operator, 6).fails_with(&["spec.replicas"]);
+}
+
+#[test]
+fn what_was_made_by_an_object_opens_with_it() {
+    let case = Case::new("deny");
+    let pod = eventually("a pod of it", || {
+        let pods = case.kubectl(User::Admin, &["get", "pods", "-o", "name"]).succeeds().stdout;
+        pods.lines().next().map(str::to_owned)
+    });
+    let label = ["label", &pod, "incident=yes"];
+    case.kubectl(User::Oncall, &label).fails_with(&["in an incident set landfast.dev/break-glass"]);
+    case.annotate(User::Oncall, &format!("landfast.dev/break-glass={REASON}")).succeeds();
+    eventually("every replica to know of it", || (case.kubectl(User::Oncall, &label).code == 0).then_some(()));
+    case.kubectl(User::Alice, &["label", &pod, "incident=no", "--overwrite"])
+        .fails_with(&["alice may not break the glass"]);
+}
+
+/// `LANDFAST_PAIRS=1000` makes it as many; it says how far it is with `--nocapture`.
+#[test]
 fn no_replica_undoes_what_another_has_just_let_in() {
     let case = Case::of(&REPLICATED, "deny");
     let pairs = std::env::var("LANDFAST_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(10);
@@ -359,5 +400,8 @@ fn no_replica_undoes_what_another_has_just_let_in() {
         std::thread::sleep(std::time::Duration::from_millis(100));
         case.kubectl(User::ArgoCd, &["patch", "deployment", "web", "-p", heal]).succeeds();
         assert_eq!(case.replicas(), 10 + pair, "pair {pair}");
+        if pair % 100 == 99 {
+            eprintln!("{} pairs", pair + 1);
+        }
     }
 }

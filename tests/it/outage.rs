@@ -87,6 +87,14 @@ fn the_last_good_state_holds_without_git(shop: &mut Shop) {
 fn the_api_server_restarts_with_landfast_dead(shop: &mut Shop) {
     shop.landfast.kill();
     shop.scale(5).fails_with(&["failed calling webhook"]);
+    // Whoever may impersonate the group of the emergency is let past the silence.
+    let past =
+        ["-n", NAMESPACE, "scale", "deployment", "web", "--replicas=7", "--as=root", "--as-group=landfast:emergency"];
+    shop.plane.kubectl(User::Alice, &past).fails_with(&["cannot impersonate"]);
+    shop.plane.kubectl(User::Admin, &[&past[..], &["--as-group=system:masters"]].concat()).succeeds();
+    shop.plane
+        .kubectl(User::Admin, &[&past[..5], &["--replicas=5"], &past[6..], &["--as-group=system:masters"]].concat())
+        .succeeds();
     shop.plane.stop_api_server();
     shop.plane.start_api_server();
     // The controllers work and people who touch nothing declared are not held up.
