@@ -13,6 +13,7 @@ use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::schema::Schemas;
 use crate::follow::kinds::{Kinds, fingerprint};
 use crate::follow::standing::{Files, Reading, Standing, Step, is_crd};
+use crate::gate::ask::{self, Ask};
 use crate::gate::basis::{CommitId, Fault};
 use crate::git::GitError;
 use crate::git::mirror::{Head, Mirror};
@@ -215,6 +216,15 @@ fn last_good(standing: &Standing, path: &Arc<str>, content: &[u8]) -> Vec<(Objec
 }
 
 /// Reads files on all cores; nothing is shared but what is known of kinds, and the threads end before this does.
+/// The fault of a manifest that asks for a break-glass: its object is declared, and the annotation opens nothing.
+fn break_glass(declared: &Declared) -> Option<Fault> {
+    let json = std::str::from_utf8(&declared.json).ok()?;
+    Ask::of(serde_json::from_str(json).ok()?)?;
+    let line = declared.lines.get(0).unwrap_or_default();
+    let what = format!("the annotation {} of {} opens nothing in Git", ask::REASON, declared.key);
+    Some(Fault { file: declared.file.to_string(), line, what })
+}
+
 fn render_all(batch: Vec<(Arc<str>, Loaded)>, context: render::Context<'_>) -> Vec<(Arc<str>, Outcome)> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = batch.len().div_ceil(cores).max(SHARED_FILES_MIN);
@@ -238,6 +248,7 @@ impl Loaded {
             Self::Text(text) => text,
         };
         let render::Rendered { mut objects, mut faults, unknown } = render::file(path, text, context)?;
+        faults.extend(objects.iter().filter_map(|declared| break_glass(declared)));
         objects.shrink_to_fit();
         faults.shrink_to_fit();
         Ok(Some(Reading { objects, faults, unknown }))

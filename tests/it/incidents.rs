@@ -217,6 +217,24 @@ fn a_break_glass_is_held_to_the_bounds_of_its_policy() {
 }
 
 #[test]
+fn in_git_the_annotation_opens_nothing_and_is_a_fault() {
+    let case = Case::new("deny");
+    let declared = DEPLOYMENT.replace(
+        "  labels:\n    app: web\nspec:",
+        "  annotations: { landfast.dev/break-glass: INC-8 for ever }\n  labels:\n    app: web\nspec:",
+    );
+    case.declare(&declared);
+    for user in [User::Ci, User::Oncall] {
+        case.feed(user, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &declared).succeeds();
+        assert_eq!(case.annotation(), "INC-8 for ever");
+    }
+    case.scale(User::Oncall, 5).fails_with(&["spec.replicas: 3 in Git, 5"]);
+    assert!(case.records().is_empty());
+    let faults = case.shop.landfast[0].status()["sources"][0]["faults"].to_string();
+    assert!(faults.contains("opens nothing in Git") && faults.contains(&case.namespace), "{faults}");
+}
+
+#[test]
 fn a_dry_run_opens_nothing() {
     let case = Case::new("deny");
     let patch = format!(
