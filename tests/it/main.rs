@@ -10,6 +10,7 @@ mod cases;
 mod check;
 mod cloudevents;
 mod cluster;
+mod commands;
 mod comparison;
 mod config;
 mod control_plane;
