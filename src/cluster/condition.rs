@@ -47,12 +47,15 @@ const STATUS_WRITERS: &[&str] = &[
 const METADATA: &[(&str, &str)] =
     &[("labels", "{}"), ("annotations", "{}"), ("finalizers", "[]"), ("ownerReferences", "[]")];
 
-/// Cluster-scoped objects of landfast's own installation, all of the name `landfast`.
+/// Cluster-scoped objects of landfast's own installation, of the names in [`OWN_NAMES`].
 const OWN_RESOURCES: &[&str] = &[
     "rbac.authorization.k8s.io/clusterroles",
     "rbac.authorization.k8s.io/clusterrolebindings",
     "scheduling.k8s.io/priorityclasses",
 ];
+
+/// As `deploy/rbac.yaml` has them.
+const OWN_NAMES: &[&str] = &["landfast", "landfast-dry-runs"];
 
 /// One `matchCondition`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +98,11 @@ pub(crate) fn never(landfast: Option<&str>, own_namespace: &str) -> Vec<Conditio
         Condition {
             name: "not-own-objects",
             expression: format!(
-                "!(({RESOURCE} in {} && {NAME} == 'landfast') || \
+                "!(({RESOURCE} in {} && {NAME} in {}) || \
                  ({RESOURCE} == 'apiextensions.k8s.io/customresourcedefinitions' && {NAME}.endsWith('.landfast.dev')) || \
                  ({RESOURCE} == '/namespaces' && {NAME} == {}))",
                 list(OWN_RESOURCES.iter().copied()),
+                list(OWN_NAMES.iter().copied()),
                 quoted(own_namespace)
             ),
         },

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::cluster::condition::{Condition, by_people};
 use crate::drift::declared::ObjectKey;
 use crate::drift::schema::KindInfo;
-use crate::gate::basis::{Basis, Source, SourceId};
+use crate::gate::basis::{Basis, SourceId};
 use crate::gate::derived::EDITED;
 use crate::gate::policy::{FailurePolicy, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
@@ -92,14 +92,12 @@ impl Coverage {
         {
             versions.entry((&kind.group, &kind.kind)).or_default();
         }
-        let kinds: Vec<(&str, &str)> = versions.keys().copied().collect();
-        coverage.guard_strays(basis, &kinds, &mut cells);
-        coverage.reach_derived(basis, &mut cells);
         for ((group, kind), counts) in versions {
             if let Some(info) = basis.schemas.kind(group, kind) {
                 coverage.cover(info, &counts);
             }
         }
+        coverage.reach_derived(basis, &mut cells);
         coverage.resources.retain(|_, covered| !covered.version.is_empty() || covered.derived);
         coverage
     }
@@ -146,24 +144,8 @@ impl Coverage {
         }
     }
 
-    /// Notes where silence about an object that Git does not declare means no: in namespaces where it declares others.
-    fn guard_strays(&mut self, basis: &Basis, kinds: &[(&str, &str)], cells: &mut Cells<'_>) {
-        if !basis.policy.rules.iter().any(|rule| Powers::of(rule).blocks_strays) {
-            return;
-        }
-        let kinds = kinds.iter().filter_map(|(group, kind)| basis.schemas.kind(group, kind));
-        let kinds: Vec<_> = kinds.filter(|info| info.namespaced).collect();
-        for (source, namespace) in homes(basis) {
-            for info in &kinds {
-                let key = ObjectKey::new(&info.group, &info.kind, namespace, "");
-                if !never(&key) && cells.of(&source.id, &key).blocks_strays {
-                    self.slot(ResourceKey::of(info)).guarded.insert(namespace.to_owned());
-                }
-            }
-        }
-    }
-
-    /// Notes what declared objects made, where the policy that governs one of them minds who reaches into it.
+    /// Notes what declared objects made, where the policy that governs one of them minds who reaches into it. Silence means no
+    /// only where people alone are asked about: it must not keep a controller from making Pods.
     fn reach_derived(&mut self, basis: &Basis, cells: &mut Cells<'_>) {
         if !basis.policy.rules.iter().any(|rule| Powers::of(rule).minds_derived) {
             return;
@@ -173,7 +155,7 @@ impl Coverage {
             for (group, resource, _) in EDITED.iter().filter(|_| powers.minds_derived && !key.namespace().is_empty()) {
                 let covered = self.slot(ResourceKey { group: (*group).to_owned(), resource: (*resource).to_owned() });
                 (covered.derived, covered.namespaced) = (true, true);
-                if powers.blocks_derived {
+                if powers.blocks_derived && covered.version.is_empty() {
                     covered.guarded.insert(key.namespace().to_owned());
                 }
             }
@@ -250,8 +232,6 @@ struct Powers {
     changes: bool,
     /// Whether it lets the glass be broken.
     breaks: bool,
-    /// Whether silence means no of objects that Git does not declare.
-    blocks_strays: bool,
     /// Whether it minds who reaches into what the object made, and whether silence means no to that.
     minds_derived: bool,
     blocks_derived: bool,
@@ -279,20 +259,10 @@ impl Powers {
             blocks: blocks(rule, &[rule.drift, rule.delete, rule.undeclared_fields]),
             changes: changes(rule),
             breaks: rule.bounds().is_some(),
-            blocks_strays: blocks(rule, &[rule.undeclared_objects]),
             minds_derived: rule.derived_objects > Ruling::Allow,
             blocks_derived: blocks(rule, &[rule.derived_objects]),
         }
     }
-}
-
-/// Namespaces in which Git declares something, each with the sources in whose scope it is.
-fn homes(basis: &Basis) -> impl Iterator<Item = (&Source, &str)> {
-    let namespaces = basis.index.by_namespace.keys();
-    namespaces.flat_map(|namespace| {
-        let sources = basis.sources.values().filter(|source| source.scope.namespaces.is_match(&**namespace));
-        sources.map(|source| (&**source, &**namespace))
-    })
 }
 
 fn minds_strays(rule: &Rule) -> bool {

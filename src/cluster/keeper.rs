@@ -275,6 +275,10 @@ impl Keeper {
         let stands = self.kept.as_ref() == Some(&rendered) && !matches!(self.next, Next::StandDown(_));
         if !stands {
             self.writer.apply_webhooks::<ValidatingWebhookConfiguration>(&rendered.configuration).await?;
+            // What is written stands, whatever becomes of the other: else it would read as somebody else's change.
+            if let Some(kept) = &mut self.kept {
+                kept.configuration = rendered.configuration.clone();
+            }
             // One of an earlier process may still be there.
             let may_stand = self.kept.as_ref().is_none_or(|kept| kept.mutating.is_some());
             match &rendered.mutating {

@@ -39,6 +39,9 @@ pub enum RecordError {
         /// The first fault.
         what: String,
     },
+    /// It was made this moment, and is not open.
+    #[error("the BreakGlass {0} is not open when it is made: our clock and the API server's disagree")]
+    Clock(String),
     /// It was opened and ended too often.
     #[error("the BreakGlass {0} was opened {max} times", max = limits::REOPENED_MAX)]
     TooOften(String),
@@ -49,7 +52,7 @@ impl RecordError {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Call(error) => error.hint(),
-            Self::Faulty { .. } | Self::TooOften(_) => None,
+            Self::Faulty { .. } | Self::Clock(_) | Self::TooOften(_) => None,
         }
     }
 }
@@ -66,7 +69,14 @@ impl Records {
         for number in 1..=limits::REOPENED_MAX {
             let name = numbered(&opening.record, number);
             let made = match self.writer.create_break_glass(&manifest(opening, &name)).await {
-                Ok(made) => read(&made)?,
+                Ok(made) => {
+                    let made = read(&made)?;
+                    // Another would be no more open than this one.
+                    if !made.is_open((self.clock)()) {
+                        return Err(RecordError::Clock(name));
+                    }
+                    made
+                }
                 Err(error) if error.status() == Some(409) => match self.get(&name).await? {
                     Some(found) => found,
                     None => continue,

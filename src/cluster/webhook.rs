@@ -565,6 +565,20 @@ mod tests {
     }
 
     #[test]
+    fn what_only_people_are_asked_about_keeps_no_controller_from_making_pods() {
+        let sealed = Rule {
+            derived_objects: Ruling::Deny,
+            undeclared_objects: Ruling::Deny,
+            ..rule(Mode::Enforce, FailurePolicy::Fail, Ruling::Warn)
+        };
+        let with_pod = [SHOP, &[("v1", "Pod", "tools/debug")]].concat();
+        let configuration = entries(&basis(&with_pod, vec![sealed]), &reach()).configuration;
+        let of = resources(&configuration, GUARD);
+        assert!(!of.iter().any(|it| it.starts_with("/v1/pods")), "{of:?}");
+        assert!(!of.contains(&"/v1/configmaps".to_owned()), "{of:?}");
+    }
+
+    #[test]
     fn objects_come_in_the_version_that_most_are_declared_in() {
         let mut declared = vec![("autoscaling/v1", "HorizontalPodAutoscaler", "shop/a")];
         let of = |declared: &[(&str, &str, &str)]| {

@@ -194,6 +194,9 @@ fn asked_of_git(case: &Case<'_>, fields: &[Field], ground: &Ground) -> Vec<Quest
     if let Ground::Holding(held) = ground {
         sources.extend(held.sources.iter().cloned());
     }
+    if let Ground::Stray(_) = ground {
+        sources.extend(case.basis.holders(&case.aim.key).map(|source| source.id.clone()));
+    }
     questions.extend(sources.into_iter().filter(|id| !case.facts.fetched.contains(id)).map(Question::Fetch));
     let lines: BTreeSet<Line> = match (case.declared(), case.source) {
         (Some(declared), Some(source)) => {

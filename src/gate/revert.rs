@@ -90,7 +90,7 @@ fn left(case: &Case<'_>, declared: &Declared, rewrite: &Rewrite, drifts: &[&Chan
     };
     let finding = case.view().finding(&declared.json, change);
     let was_put_back =
-        |path: &FieldPath| drifts.iter().any(|drift| drift.path.covers(path) || path.covers(&drift.path));
+        |path: &FieldPath| drifts.iter().any(|drift| scope(&drift.path).covers(path) || path.covers(&drift.path));
     let is_left = |change: &Change| {
         change.certainty == Certainty::Known
             && match change.class {

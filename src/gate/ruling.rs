@@ -384,7 +384,7 @@ pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: &Ruled) ->
     let sanctions = held.iter().map(|(key, entry)| Sanction::of(policy.governing(key, Some(&entry.source))));
     let sanction = sanctions.max_by_key(Sanction::weight)?;
     let effective = (ruled.mode == Mode::Enforce && ruled.ruling > Ruling::Allow).then_some(ruled.ruling);
-    let agrees = case.declared().is_some() && ruled.ground == Ground::None;
+    let agrees = case.declared().is_some() && matches!(ruled.ground, Ground::None | Ground::Preexisting);
     if agrees || case.writer.role == WriterRole::Landfast || (effective, ruled.ruling) >= sanction.weight() {
         return None;
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::drift::declared::ObjectKey;
 use crate::gate::aim::Reach;
-use crate::gate::basis::{Scope, Source};
+use crate::gate::basis::{Basis, Scope, Source};
 use crate::gate::case::Case;
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::ruling::{Ground, Ruled};
@@ -38,13 +38,25 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
 /// kinds is about those that Git declares: the API server is asked to send no others.
 fn governing<'c>(case: &Case<'c>) -> Option<(&'c Source, &'c Rule)> {
     let (basis, key) = (case.basis, &case.aim.key);
-    let sources = basis.sources.values().filter(|source| source.scope.holds(key));
-    let governed = sources.filter_map(|source| Some((&**source, basis.policy.governing(key, Some(&source.id))?)));
+    let sources: Vec<_> = basis.holders(key).collect();
+    // What a source declares that was never read, nobody knows.
+    if sources.iter().any(|source| source.revision.is_none()) {
+        return None;
+    }
+    let governed =
+        sources.into_iter().filter_map(|source| Some((source, basis.policy.governing(key, Some(&source.id))?)));
     let declares = basis.index.by_kind.contains_key(&(key.group().into(), key.kind().into()));
     let minded = governed
         .filter(|(_, rule)| rule.undeclared_objects > Ruling::Allow && (declares || rule.matches.kinds.is_some()));
     let in_order: Vec<_> = minded.collect();
     in_order.into_iter().rev().max_by_key(|(_, rule)| (rule.mode == Mode::Enforce, rule.undeclared_objects))
+}
+
+impl Basis {
+    /// The sources in whose scope an object is.
+    pub(crate) fn holders(&self, key: &ObjectKey) -> impl Iterator<Item = &Source> {
+        self.sources.values().map(|source| &**source).filter(move |source| source.scope.holds(key))
+    }
 }
 
 impl Scope {
