@@ -177,20 +177,21 @@ fn names(step: &Step, name: &str) -> bool {
 
 fn is_named(segment: &Segment, item: &Value) -> bool {
     match segment {
-        Segment::Item(wanted) => is(item, wanted),
+        Segment::Item(wanted) => is_scalar(item, wanted),
         Segment::Key(keys) => {
-            keys.iter().all(|(name, wanted)| item.get(&**name).is_some_and(|value| is(value, wanted)))
+            keys.iter().all(|(name, wanted)| item.get(&**name).is_some_and(|value| is_scalar(value, wanted)))
         }
         Segment::Field(_) | Segment::Index(_) => false,
     }
 }
 
-fn is(value: &Value, wanted: &Scalar) -> bool {
+/// Whether a value is the scalar that a path names.
+pub(crate) fn is_scalar(value: &Value, wanted: &Scalar) -> bool {
     match (value, wanted) {
         (Value::Null, Scalar::Null) => true,
         (Value::Bool(value), Scalar::Bool(wanted)) => value == wanted,
-        (Value::Number(value), Scalar::Number(wanted)) => value.to_string() == **wanted,
-        (Value::String(value), Scalar::String(wanted)) => **value == **wanted,
+        (Value::Number(number), Scalar::Number(wanted)) => number.to_string() == **wanted,
+        (Value::String(text), Scalar::String(wanted)) => **text == **wanted,
         (_, Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) | Scalar::String(_)) => false,
     }
 }

@@ -10,7 +10,7 @@ use crate::gate::basis::{Basis, SourceId};
 use crate::gate::ignore::Ignore;
 use crate::gate::lookup::Lookup;
 use crate::gate::message::is_secret;
-use crate::gate::policy::{FailurePolicy, KindName, Mismatch, Mode, Role, Rule, Subject, Writer};
+use crate::gate::policy::{KindName, Mismatch, Mode, Role, Rule, Subject, Writer};
 use crate::gate::tables;
 
 /// What holds for an object, and for one of its fields.
@@ -153,14 +153,8 @@ fn standing(rule: &Rule, key: &ObjectKey, source: Option<&SourceId>, governed: &
         policy: rule.name.clone(),
         precedence: rule.precedence,
         standing,
-        mode: match rule.mode {
-            Mode::Observe => "Observe",
-            Mode::Enforce => "Enforce",
-        },
-        failure_policy: match rule.failure_policy {
-            FailurePolicy::Ignore => "Ignore",
-            FailurePolicy::Fail => "Fail",
-        },
+        mode: rule.mode.name(),
+        failure_policy: rule.failure_policy.name(),
         rulings: [
             ("drift", rule.drift.name()),
             ("delete", rule.delete.name()),

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::drift::mask::is_scalar;
 use crate::drift::path::{FieldPath, Segment};
-use crate::gate::tree::is_scalar;
 
 /// An owner: the same manager may own by applying and by updating, in several versions, and through subresources.
 const OWNER: [&str; 4] = ["manager", "operation", "apiVersion", "subresource"];

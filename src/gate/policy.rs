@@ -32,6 +32,16 @@ pub enum Mode {
     Enforce,
 }
 
+impl Mode {
+    /// As policies write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "Observe",
+            Self::Enforce => "Enforce",
+        }
+    }
+}
+
 /// What the API server does when landfast is silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FailurePolicy {
@@ -40,6 +50,16 @@ pub enum FailurePolicy {
     Ignore,
     /// Refuse.
     Fail,
+}
+
+impl FailurePolicy {
+    /// As policies write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Fail => "Fail",
+        }
+    }
 }
 
 /// One DriftPolicy, resolved.

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::drift::mask::is_scalar;
 use crate::drift::path::{FieldPath, Scalar, Segment};
 
 /// What stands at a path; of items with one identity the first.
@@ -131,17 +132,6 @@ fn is_item(item: &Value, segment: &Segment) -> bool {
             item.is_object() && keys.iter().all(fits) && keys.iter().any(|(name, _)| item.get(&**name).is_some())
         }
         Segment::Field(_) | Segment::Index(_) => false,
-    }
-}
-
-/// Whether a value is the scalar that a path names.
-pub(crate) fn is_scalar(value: &Value, wanted: &Scalar) -> bool {
-    match (value, wanted) {
-        (Value::Null, Scalar::Null) => true,
-        (Value::Bool(value), Scalar::Bool(wanted)) => value == wanted,
-        (Value::Number(number), Scalar::Number(wanted)) => number.to_string() == **wanted,
-        (Value::String(text), Scalar::String(wanted)) => **text == **wanted,
-        (_, Scalar::Null | Scalar::Bool(_) | Scalar::Number(_) | Scalar::String(_)) => false,
     }
 }
 

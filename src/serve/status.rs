@@ -20,7 +20,7 @@ use crate::audit::record::Record;
 use crate::audit::safety::Condition;
 use crate::gate::basis::Basis;
 use crate::gate::ignore::Ignore;
-use crate::gate::policy::{FailurePolicy, Mode, Rule};
+use crate::gate::policy::Rule;
 use crate::limits;
 
 /// The state of a webhook configuration that stands as rendered.
@@ -234,14 +234,8 @@ fn policies(basis: &Basis, metrics: &Metrics, board: &Board, now: Timestamp) -> 
     let rules = basis.policy.rules.iter().map(|rule| PolicyStatus {
         name: rule.name.clone(),
         precedence: rule.precedence,
-        mode: match rule.mode {
-            Mode::Observe => "Observe",
-            Mode::Enforce => "Enforce",
-        },
-        failure_policy: match rule.failure_policy {
-            FailurePolicy::Ignore => "Ignore",
-            FailurePolicy::Fail => "Fail",
-        },
+        mode: rule.mode.name(),
+        failure_policy: rule.failure_policy.name(),
         drift: rule.drift.name(),
         delete: rule.delete.name(),
         ignore: rule.ignore.iter().map(|ignored| ignore(rule, ignored)).collect(),

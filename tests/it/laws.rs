@@ -656,7 +656,6 @@ fn nearly_all_drift_can_be_put_back() {
             Ruling::Allow | Ruling::Warn | Ruling::Annotate => {}
         }
     }
-    // Most that cannot is of a type that no server would keep.
     assert!(reverted > 30 && denied * 2 < reverted, "{reverted} put back, {denied} denied");
 }
 
