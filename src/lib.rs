@@ -28,6 +28,7 @@
 //! | 4 | [`config`] [`audit`] [`store`] | what did the operator ask for; who learns of it; what survives a restart? |
 //! | 5 | [`git`] [`render`] [`cluster`] [`serve`] | the edges, strangers to one another |
 //! | 6 | [`follow`] | Git, configuration and schemas become one basis |
+//! | 6 | [`reconcile`] | what slipped past comes back |
 //! | 7 | [`app`] | wiring |
 //! | 8 | [`cli`] | one file a command |
 //!
@@ -55,6 +56,7 @@ pub mod follow;
 pub mod gate;
 pub mod git;
 pub mod limits;
+pub mod reconcile;
 pub mod render;
 pub mod serve;
 pub mod store;

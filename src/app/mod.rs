@@ -171,7 +171,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (recorder, board) = records(&mut tasks, &ends, &store, (sink, cloudevents), (&metrics, &clock))?;
     let objects = configured(&mut tasks, &ends, client.as_ref(), (configuring, &asked), (&follow, &recorder, &clock));
 
-    let world = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
+    let (world, forms) = world(&mut tasks, &ends, &follow, client.as_ref(), (&store, &clock));
     let told = recorder.clone();
     let admission = Admission::new(follow.basis(), world, told, Arc::clone(&metrics), Arc::clone(&clock));
     let shown = certificates(&mut tasks, &ends, &store, reach.as_ref(), &metrics, &clock)?;
@@ -190,7 +190,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     if let (Some(client), Some(objects)) = (client, objects) {
         let bundle = shown.bundle;
-        let cluster = Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder };
+        let cluster =
+            Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder, store, forms };
         cluster.watch(&mut tasks, &ends, &follow, schemas, objects);
     }
     let mut serving = JoinSet::new();
@@ -270,13 +271,13 @@ fn world(
     follow: &Follow,
     client: Option<&kube::Client>,
     (store, clock): (&Arc<Store>, &Clock),
-) -> Arc<World> {
+) -> (Arc<World>, Option<Forms>) {
     let forms = client.map(|client| Forms::open(client.clone(), Arc::clone(store), Arc::clone(clock)));
     let forms = forms.map(|(forms, errands)| {
         spawn(tasks, "forms", errands.run(ends.all()));
         forms
     });
-    Arc::new(World::new(follow.clone(), client.cloned(), forms, Arc::clone(clock)))
+    (Arc::new(World::new(follow.clone(), client.cloned(), forms.clone(), Arc::clone(clock))), forms)
 }
 
 /// Waits for a signal (fine), or for a part that ends by itself (not fine).
@@ -331,6 +332,8 @@ struct Cluster {
     metrics: Arc<Metrics>,
     in_force: watch::Sender<Answered>,
     recorder: Recorder,
+    store: Arc<Store>,
+    forms: Option<Forms>,
 }
 
 /// The operator's objects in the cluster.
@@ -356,7 +359,8 @@ impl Objects {
 
 impl Cluster {
     fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, objects: Objects) {
-        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder } = self;
+        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder, store, forms } =
+            self;
         let answered = in_force.subscribe();
         let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
@@ -364,7 +368,7 @@ impl Cluster {
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
         let own = reach.as_ref().map_or(OWN_NAMESPACE, |reach| &reach.namespace);
-        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder));
+        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder, &metrics), (store, forms));
         let asked = objects.asked.clone();
         objects.watch(tasks, ends, follow, &client, &clock);
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::audit::Clock;
 use crate::audit::metrics::Metrics;
 use crate::audit::record::{Object, Record};
+use crate::audit::repair::Outcome;
 use crate::audit::throttle::Throttle;
 use crate::gate::glass::Act;
 use crate::gate::verdict::Ruling;
@@ -39,6 +40,10 @@ pub enum Reason {
     BreakGlassUsed,
     /// One has ended.
     BreakGlassEnded,
+    /// An object that differed was brought back.
+    DriftRepaired,
+    /// One could not be.
+    CannotRepair,
 }
 
 impl Reason {
@@ -49,6 +54,12 @@ impl Reason {
                 Act::Opened => Self::BreakGlassOpened,
                 Act::Used => Self::BreakGlassUsed,
                 Act::Ended => Self::BreakGlassEnded,
+            });
+        }
+        if let Some(repair) = &record.repair {
+            return Some(match repair.outcome {
+                Outcome::Repaired => Self::DriftRepaired,
+                Outcome::CannotRepair => Self::CannotRepair,
             });
         }
         match (record.enforced, record.ruling) {
@@ -72,6 +83,8 @@ impl Reason {
             Self::BreakGlassOpened => "BreakGlassOpened",
             Self::BreakGlassUsed => "BreakGlassUsed",
             Self::BreakGlassEnded => "BreakGlassEnded",
+            Self::DriftRepaired => "DriftRepaired",
+            Self::CannotRepair => "CannotRepair",
         }
     }
 
@@ -84,7 +97,9 @@ impl Reason {
             | Self::DriftAnnotated
             | Self::DriftWarned
             | Self::BreakGlassOpened
-            | Self::BreakGlassUsed => "Warning",
+            | Self::BreakGlassUsed
+            | Self::DriftRepaired
+            | Self::CannotRepair => "Warning",
         }
     }
 }

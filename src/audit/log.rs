@@ -26,6 +26,7 @@ pub fn write(record: &Record) {
         revision = record.revision.as_deref(),
         owners = record.owners.join(" "),
         breakGlass.json = record.glass.as_ref().map(|glass| serde_json::to_string(glass).unwrap_or_default()),
+        repair.json = record.repair.as_ref().map(|repair| serde_json::to_string(repair).unwrap_or_default()),
         reason = record.reason,
         origin.json = origin.map(|origin| serde_json::to_string(origin).unwrap_or_default()),
         fields.json = serde_json::to_string(&record.fields).unwrap_or_default(),

@@ -20,6 +20,9 @@ const DECISION_BUCKETS: [f64; 15] =
 /// Buckets of whole reviews, seconds: up to the webhook's timeout.
 const REVIEW_BUCKETS: [f64; 13] = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 2e-2, 0.1, 0.3, 1.0, 2.0, 3.0];
 
+/// Buckets of repairs, seconds: up to those that wait for their turn.
+const REPAIR_BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.175, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+
 /// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
@@ -49,6 +52,10 @@ pub struct Metrics {
     pub source_objects: Family<OfSource, Gauge>,
     /// Faults of each source.
     pub source_faults: Family<OfSource, Gauge>,
+    /// Attempts to bring an object back.
+    pub repairs: Family<Repaired, Counter>,
+    /// Time from when an object was seen to differ to when it was brought back, in seconds.
+    pub repair_seconds: Histogram,
     /// Connections open to the webhook listener.
     pub connections: Gauge,
     /// TLS handshakes that failed or took too long.
@@ -120,6 +127,13 @@ pub struct Fetched {
     pub outcome: &'static str,
 }
 
+/// Label of an attempt to bring an object back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Repaired {
+    /// `repaired` or `cannot_repair`.
+    pub outcome: &'static str,
+}
+
 /// Label of a change to our webhook configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Tampered {
@@ -182,6 +196,8 @@ impl Metrics {
             ),
             source_objects: add.plain("source_objects", "Objects that each GitSource declares", Family::default()),
             source_faults: add.plain("source_faults", "Faults of each GitSource", Family::default()),
+            repairs: add.plain("repairs", "Attempts to bring an object back to what Git declares", Family::default()),
+            repair_seconds: add.seconds("repair", "From an object seen to differ to it brought back", &REPAIR_BUCKETS),
             connections: add.plain("connections", "Connections open to the webhook listener", Gauge::default()),
             handshakes_failed: add.plain("handshakes_failed", "TLS handshakes failed or too slow", Counter::default()),
             tampering: add.plain("tampering", "Webhook configuration deleted or changed by others", Family::default()),
@@ -207,6 +223,11 @@ impl Metrics {
         for exception in &verdict.ignored {
             self.ignored.get_or_create(&IgnoredBy::of(exception)).inc();
         }
+    }
+
+    /// Counts an attempt to bring an object back.
+    pub fn repaired(&self, outcome: &'static str) {
+        self.repairs.get_or_create(&Repaired { outcome }).inc();
     }
 
     /// Counts a record that a sink did not get.
@@ -286,6 +307,8 @@ mod tests {
         metrics.decision_seconds.observe(2e-5);
         metrics.review_seconds.observe(2e-5);
         metrics.dropped("queue");
+        metrics.repaired("repaired");
+        metrics.repair_seconds.observe(0.1);
         metrics.failures.get_or_create(&Failed { entry: "guard", reason: "panic" }).inc();
         metrics.questions.get_or_create(&Asked { question: "fetch", outcome: "silence" }).inc();
         let (policy, rule, source) = ("shop".to_owned(), "legacy".to_owned(), "shop".to_owned());

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod record;
+pub mod repair;
 pub mod report;
 pub mod safety;
 pub mod settle;

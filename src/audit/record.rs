@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::audit::repair::Repaired;
 use crate::drift::declared::ObjectKey;
 use crate::gate::glass::{Act, Glass};
 use crate::gate::grant::{Grant, What};
@@ -57,6 +58,9 @@ pub struct Record {
     /// What the write had to do with a break-glass.
     #[serde(default, rename = "breakGlass", skip_serializing_if = "Option::is_none")]
     pub glass: Option<Glass>,
+    /// What repair did with the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repair: Option<Repaired>,
     /// Why, in a few words.
     pub reason: String,
     /// Where Git declares the object, of a verdict on all of it: a delete.
@@ -144,6 +148,7 @@ impl Record {
             revision: verdict.revision.as_ref().map(ToString::to_string),
             owners: verdict.owners.clone(),
             glass: verdict.glass.clone(),
+            repair: None,
             reason: verdict.reason.to_owned(),
             origin: verdict.origin.as_ref().map(OriginJson::of),
             fields: verdict.fields.iter().map(field).collect(),
@@ -192,6 +197,7 @@ impl Record {
             revision: None,
             owners: Vec::new(),
             glass: Some(glass),
+            repair: None,
             reason: "its break-glass is over".to_owned(),
             origin: None,
             fields: Vec::new(),
@@ -229,15 +235,15 @@ fn identity(verdict: &Verdict, now: Timestamp) -> String {
 }
 
 /// A digest of parts, each with its length, so that no two lists of parts read alike.
-struct Parts(Sha256);
+pub(super) struct Parts(pub(super) Sha256);
 
 impl Parts {
-    fn add(&mut self, part: &str) {
+    pub(super) fn add(&mut self, part: &str) {
         self.0.update((part.len() as u64).to_be_bytes());
         self.0.update(part.as_bytes());
     }
 
-    fn id(self) -> String {
+    pub(super) fn id(self) -> String {
         let digest: [u8; 32] = self.0.finalize().into();
         let (id, _) = digest.split_first_chunk::<16>().expect("a SHA-256 digest has 32 bytes");
         format!("{:032x}", u128::from_be_bytes(*id))

@@ -32,6 +32,13 @@ impl CallError {
         (self.status() == Some(403)).then_some("landfast lacks rights: kubectl apply -f deploy/rbac.yaml")
     }
 
+    /// Whether it says that there is no object of this name; where its resource is not served either, no name is given.
+    pub fn is_missing(&self, name: &str) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let kube::Error::Api(status) = &**error else { return false };
+        status.code == 404 && status.details.as_ref().is_some_and(|details| details.name == name)
+    }
+
     /// The HTTP status of a refusal.
     pub fn status(&self) -> Option<u16> {
         match self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::header::{HeaderValue, USER_AGENT};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use kube::api::{ListParams, PostParams};
+use kube::api::{GetParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Request;
 use kube::{Api, Client, Config};
@@ -83,6 +83,16 @@ pub async fn connect_as_person(kubeconfig: Option<&Path>) -> Result<Client, Clie
 pub async fn list(client: &Client, path: &str) -> Result<serde_json::Value, CallError> {
     let request = Request::new(path).list(&ListParams::default()).map_err(kube::Error::BuildRequest)?;
     within_time(client.request(request)).await
+}
+
+/// Reads one object at this path, as JSON; `None` where there is none. A resource that is not served is an error.
+pub async fn get(client: &Client, place: &str, name: &str) -> Result<Option<String>, CallError> {
+    let request = Request::new(place).get(name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+    match within_time(client.request_text(request)).await {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_missing(name) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn from_file(path: PathBuf, file: Result<Kubeconfig, KubeconfigError>) -> Result<Config, ClientError> {

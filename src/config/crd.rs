@@ -13,6 +13,7 @@ use crate::config::Reference;
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::Pattern;
 use crate::gate::policy::{FailurePolicy, KindName, Mode, Subject, Writer};
+use crate::gate::repair::Repair;
 use crate::gate::verdict::Ruling;
 
 /// API group of the operator's objects.
@@ -222,51 +223,6 @@ pub struct BreakGlassBounds {
     pub max_duration: Option<Duration>,
     /// What a reason must look like.
     pub reason_pattern: Option<Regex>,
-}
-
-/// How live is brought back to what is declared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Repair {
-    /// Whether, and who is asked.
-    pub mode: RepairMode,
-    /// Who does it.
-    pub by: Option<RepairBy>,
-    /// Whether what Git dropped is deleted.
-    pub prune: bool,
-    /// Whether objects move on to a new head.
-    pub deploy: bool,
-    /// How much of a source at once needs a person.
-    pub hold_above: Option<HoldAbove>,
-}
-
-/// Whether repair happens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum RepairMode {
-    /// By itself.
-    Automatic,
-    /// When a person approves.
-    Manual,
-    /// Not at all.
-    #[default]
-    Never,
-}
-
-/// Who repairs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RepairBy {
-    /// Argo CD or Flux is asked.
-    Deployer,
-    /// Landfast applies.
-    Landfast,
-}
-
-/// How much of a source at once needs a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HoldAbove {
-    /// Share of the source's objects, 0 to 100.
-    Percent(u8),
-    /// Number of objects.
-    Objects(u32),
 }
 
 /// A way through in an incident.

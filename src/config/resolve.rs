@@ -130,6 +130,7 @@ fn rule(name: &str, spec: &DriftPolicy) -> Rule {
             longest: max_duration.unwrap_or(BREAK_GLASS_LONGEST_DEFAULT),
             reason: reason_pattern,
         }),
+        repair: spec.repair.unwrap_or_default(),
     }
 }
 

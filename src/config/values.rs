@@ -6,8 +6,9 @@ use globset::{Glob, GlobSetBuilder};
 use jiff::Timestamp;
 use regex::Regex;
 
-use crate::config::crd::{Globs, HoldAbove, Transport, Url};
+use crate::config::crd::{Globs, Transport, Url};
 use crate::gate::policy::KindName;
+use crate::gate::repair::HoldAbove;
 use crate::limits::CONFIG_REF_MAX;
 
 pub use crate::gate::duration::duration;

@@ -17,6 +17,11 @@ impl ObjectKey {
         Self(format!("{group}/{kind}/{namespace}/{name}").into())
     }
 
+    /// The key that [`fmt::Debug`] writes as this; `None` where it is none.
+    pub fn read(text: &str) -> Option<Self> {
+        (text.split('/').count() == 4).then(|| Self(text.into()))
+    }
+
     fn part(&self, n: usize) -> &str {
         self.0.splitn(4, '/').nth(n).unwrap_or_default()
     }
@@ -53,6 +58,7 @@ impl fmt::Display for ObjectKey {
 }
 
 impl fmt::Debug for ObjectKey {
+    /// `apps/Deployment/shop/web`: all of it, as [`ObjectKey::read`] reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use crate::drift::declared::Declared;
-use crate::drift::document::{At, Document};
 use crate::drift::path::FieldPath;
 use crate::gate::aim::Aim;
 use crate::gate::basis::{Basis, Entry, Source};
+use crate::gate::delegation::Delegated;
 use crate::gate::facts::Facts;
 use crate::gate::finding::{Change, View};
 use crate::gate::ignore::Ignored;
@@ -79,50 +79,18 @@ impl<'c> Case<'c> {
     pub fn is_free(&self, change: &Change, condemned: bool) -> bool {
         let finalizers = FieldPath::of(["metadata", "finalizers"]);
         let goes = (condemned || self.is_terminating()) && change.written.is_none() && finalizers.covers(&change.path);
-        let delegated = self.writer.role == WriterRole::Deployer && self.is_delegated(&change.path);
+        let delegated = self.writer.role == WriterRole::Deployer && self.delegated().covers(&change.path);
         let bare = matches!(self.write.change, write::Change::Create { .. })
             && change.written.is_none()
             && self.writer.makes(&self.aim.key);
-        goes || bare || delegated || self.writer.may_move(&self.aim.key, &change.path, self.replicas().as_ref())
+        goes || bare
+            || delegated
+            || self.writer.may_move(&self.aim.key, &change.path, self.delegated().replicas().as_ref())
     }
 
-    /// Whether some controller moves this field, so that it leaves the declaration for deployers and for repair: by a policy,
-    /// or because Git itself declares an autoscaler for the object.
-    pub fn is_delegated(&self, path: &FieldPath) -> bool {
+    /// What leaves the declaration for deployers and for repair, because some controller moves it.
+    pub(crate) fn delegated(&self) -> Delegated<'_> {
         let source = self.entry.map(|entry| &entry.source);
-        self.basis.policy.delegates(&self.aim.key, source, path)
-            || (self.replicas().as_ref() == Some(path) && self.has_declared_scaler())
-    }
-
-    /// Where the kind's `/scale` writes.
-    fn replicas(&self) -> Option<FieldPath> {
-        let info = self.basis.schemas.kind(self.aim.key.group(), self.aim.key.kind())?;
-        let versions = info.versions.iter();
-        versions.filter(|served| served.version == self.write.target.version).find_map(|served| served.scale.clone())
-    }
-
-    /// Whether Git declares an autoscaler for the object. Asked only where its replicas differ.
-    fn has_declared_scaler(&self) -> bool {
-        SCALERS.iter().any(|(group, kind)| {
-            self.basis.index.by_kind.contains_key(&((*group).into(), (*kind).into()))
-                && self.basis.index.objects.iter().any(|(key, entry)| {
-                    (key.group(), key.kind(), key.namespace()) == (group, kind, self.aim.key.namespace())
-                        && entry.head.as_deref().is_some_and(|scaler| self.is_target_of(scaler))
-                })
-        })
-    }
-
-    fn is_target_of(&self, scaler: &Declared) -> bool {
-        let Ok(scaler) = Document::parse(&scaler.json) else { return false };
-        let target = scaler.root().get("spec").and_then(|spec| spec.get("scaleTargetRef"));
-        let named = |name: &str| target.and_then(|target| target.get(name)).and_then(At::as_str);
-        let group = named("apiVersion").map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
-        // KEDA takes a Deployment of `apps` where kind and version are left out.
-        named("name") == Some(self.aim.key.name())
-            && named("kind").unwrap_or("Deployment") == self.aim.key.kind()
-            && group.unwrap_or("apps") == self.aim.key.group()
+        Delegated { basis: self.basis, key: &self.aim.key, source, version: &self.write.target.version }
     }
 }
-
-/// Kinds that move the replicas of their `spec.scaleTargetRef`.
-const SCALERS: &[(&str, &str)] = &[("autoscaling", "HorizontalPodAutoscaler"), ("keda.sh", "ScaledObject")];

@@ -161,6 +161,16 @@ impl<'v> View<'v> {
         Some(self.moved(&declared, form, before.as_ref(), after))
     }
 
+    /// What differs in an object that is stored, by a declaration (`read` of it). Values that agree are not looked up.
+    pub(crate) fn stored(&self, declared: &[u8], read: &Document<'_>, object: &Document<'_>) -> Vec<Change> {
+        created(self.differences(read, self.form_of(declared), object, Stage::Stored))
+    }
+
+    /// Where a declaration and an object differ, whoever may have them differ.
+    pub(crate) fn apart(&self, declared: &Document<'_>, object: &Document<'_>) -> Vec<FieldPath> {
+        compare::compare(self.typing, declared, object).into_iter().map(|difference| difference.path).collect()
+    }
+
     /// Whether an object agrees with a declaration (both as JSON); what cannot be read does not.
     pub fn agrees(&self, declared: &[u8], object: &RawValue) -> bool {
         let (form, object) = (self.form_of(declared), self.seen(object));

@@ -189,6 +189,12 @@ impl Grants {
         own.chain(self.covering(Place { object: owner, uid: None, ..made }, now))
     }
 
+    /// The open grants that are about a Namespace of this name, whichever it is.
+    pub fn of_namespace<'g>(&'g self, name: &str, now: Timestamp) -> impl Iterator<Item = &'g Arc<Grant>> + use<'g> {
+        let of = (!self.of_object.is_empty() && !name.is_empty()).then(|| self.of_object.get(&namespace(name)));
+        of.flatten().into_iter().flatten().filter(move |grant| grant.is_open(now))
+    }
+
     /// The grants that are about this and open.
     pub fn covering<'g>(&'g self, place: Place<'g>, now: Timestamp) -> impl Iterator<Item = &'g Arc<Grant>> {
         let of = |key: &ObjectKey| self.of_object.get(key).map(Vec::as_slice).unwrap_or_default();

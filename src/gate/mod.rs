@@ -7,7 +7,8 @@
 //! lays beside it what the [`basis`] knows ([`policy`], [`ignore`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
 //! [`removal`] say what it does to what is declared (`stray` and [`derived`], what is not declared itself has to do with it), before any policy; [`ruling`] (for deployers with [`deployer`]) says what
 //! follows, [`amend`] how the write is changed on its way in ([`revert`], [`mark`], both by a [`patch`] with its [`ownership`]), [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
-//! puts it in words, [`json`] and [`response`] on the wire.
+//! puts it in words, [`json`] and [`response`] on the wire. [`live`] holds an object that nobody writes against Git, for whoever brings
+//! it back as a policy's [`repair`] says.
 
 pub mod aim;
 mod amend;
@@ -17,6 +18,7 @@ pub mod case;
 mod classes;
 pub mod conclude;
 mod definition;
+mod delegation;
 pub mod deployer;
 pub mod derived;
 pub mod duration;
@@ -31,17 +33,20 @@ pub mod history;
 mod hold;
 pub mod ignore;
 pub mod json;
+pub mod live;
 pub mod lookup;
+pub mod managers;
 mod mark;
 pub mod message;
 pub mod optout;
 mod owners;
-mod ownership;
+pub(crate) mod ownership;
 pub mod patch;
 pub mod policy;
 pub mod removal;
+pub mod repair;
 pub mod response;
-mod revert;
+pub(crate) mod revert;
 pub mod ruling;
 mod scale;
 pub mod sides;
@@ -49,7 +54,7 @@ mod stamp;
 mod stray;
 pub mod tables;
 pub mod text;
-mod tree;
+pub(crate) mod tree;
 pub mod verdict;
 pub mod write;
 pub mod writer;

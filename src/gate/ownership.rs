@@ -80,7 +80,7 @@ fn graft(set: &mut Value, path: &[Segment], from: Option<&Value>) {
     }
 }
 
-fn name_of(set: &Value, segment: &Segment) -> Option<String> {
+pub(crate) fn name_of(set: &Value, segment: &Segment) -> Option<String> {
     set.as_object()?.keys().find(|name| is_named(name, segment)).cloned()
 }
 
@@ -101,7 +101,7 @@ fn is_named(name: &str, segment: &Segment) -> bool {
     }
 }
 
-fn is_same_owner(one: &Value, other: &Value) -> bool {
+pub(crate) fn is_same_owner(one: &Value, other: &Value) -> bool {
     OWNER.iter().all(|name| one.get(name) == other.get(name))
 }
 

@@ -9,6 +9,7 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::SourceId;
 use crate::gate::ignore::Ignore;
+use crate::gate::repair::{Repair, RepairMode};
 use crate::gate::verdict::Ruling;
 
 /// All policies, resolved. `Default` is what holds without any: everything observed, drift and deletes would be denied.
@@ -94,6 +95,8 @@ pub struct Rule {
     pub ignore: Vec<Ignore>,
     /// Within which bounds the glass may be broken; absent: not at all.
     pub break_glass: Option<Bounds>,
+    /// How live is brought back.
+    pub repair: Repair,
 }
 
 /// The bounds of a grant.
@@ -196,6 +199,12 @@ impl Policy {
         self.rules.iter().filter(move |rule| rule.matches.mismatch(key, source).is_none())
     }
 
+    /// Whether some policy that matches an object names a deployer: then it is the deployer's to move on.
+    pub fn names_deployer(&self, key: &ObjectKey, source: Option<&SourceId>) -> bool {
+        let mut writers = self.matching(key, source).flat_map(|rule| &rule.writers);
+        writers.any(|writer| matches!(writer.role, Role::Deployer))
+    }
+
     /// Whether a policy lets some controller move this field of this object.
     pub fn delegates(&self, key: &ObjectKey, source: Option<&SourceId>, path: &FieldPath) -> bool {
         self.matching(key, source).flat_map(|rule| &rule.writers).any(|writer| match &writer.role {
@@ -240,6 +249,11 @@ pub(crate) fn home(key: &ObjectKey) -> Option<&str> {
 }
 
 impl Rule {
+    /// How live is brought back while it enforces; where it only observes, nothing is changed.
+    pub fn repairs(&self) -> Option<&Repair> {
+        Some(&self.repair).filter(|repair| self.mode == Mode::Enforce && repair.mode != RepairMode::Never)
+    }
+
     /// The bounds within which the glass may be broken while it enforces: where it only observes there is nothing to break.
     pub fn bounds(&self) -> Option<&Bounds> {
         self.break_glass.as_ref().filter(|_| self.mode == Mode::Enforce)
@@ -288,6 +302,7 @@ impl Rule {
             writers: Vec::new(),
             ignore: Vec::new(),
             break_glass: None,
+            repair: Repair::default(),
         }
     }
 }

@@ -131,7 +131,7 @@ fn in_object(case: &Case<'_>, path: &FieldPath) -> FieldPath {
 }
 
 /// The nearest union or list item around a path, else the path itself; of what has no identity, the list that holds it.
-fn scope(path: &FieldPath) -> FieldPath {
+pub(crate) fn scope(path: &FieldPath) -> FieldPath {
     let path = addressable(path);
     let is_whole = |segment: &Segment| match segment {
         Segment::Field(name) => UNIONS.contains(&&**name),
@@ -161,7 +161,7 @@ fn addressable(path: &FieldPath) -> FieldPath {
 
 /// Puts the declared items of a list in Git's order, each in a place of one of them; where nothing but the order was changed,
 /// the list is as it was before.
-fn reorder(rewrite: &mut Rewrite, change: &Change) -> Option<()> {
+pub(crate) fn reorder(rewrite: &mut Rewrite, change: &Change) -> Option<()> {
     let path = &change.path;
     let items = tree::at(rewrite.object(), path)?.as_array()?;
     let before = rewrite.before().and_then(|before| tree::at(before, path)).and_then(Value::as_array);

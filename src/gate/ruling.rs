@@ -329,7 +329,7 @@ fn of_agreement(case: &Case<'_>, sanction: &Sanction<'_>, finding: Finding) -> R
 
 /// Whether a field differed before that nobody is let move.
 fn is_preexisting(case: &Case<'_>, change: &Change) -> bool {
-    change.class == Class::Preexisting && !case.is_delegated(&change.path)
+    change.class == Class::Preexisting && !case.delegated().covers(&change.path)
 }
 
 /// Whether the writer is to hear of fields that differed before.

@@ -5,12 +5,14 @@
 mod answers;
 mod incident;
 mod record;
+mod repair;
 
 use std::time::Duration;
 
 pub use crate::limits::answers::*;
 pub use crate::limits::incident::*;
 pub use crate::limits::record::*;
+pub use crate::limits::repair::*;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

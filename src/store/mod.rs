@@ -3,6 +3,9 @@
 //! A file that cannot be read, or that a newer landfast wrote, is set aside with a warning, and landfast goes on without:
 //! whatever is kept here can be had again. It never holds a secret.
 
+mod ledger;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,6 +18,8 @@ use tracing::{info, warn};
 use crate::drift::form::Form;
 use crate::gate::basis::SourceId;
 use crate::limits;
+
+pub use crate::store::ledger::Ledger;
 
 /// Version of the format of all files here. A newer one is set aside, an older one would be read.
 const FORMAT: u32 = 1;
@@ -152,6 +157,11 @@ impl Store {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// What is remembered of each declared object, by its key, and where more is noted. Blocks.
+    pub fn standings<T: Serialize + for<'de> Deserialize<'de>>(&self) -> (Ledger, BTreeMap<String, T>) {
+        Ledger::open(&self.root.join("standings.jsonl"))
     }
 
     /// What was last in force of the operator's objects in the cluster. Blocks.

@@ -36,6 +36,7 @@ mod mistyped;
 mod modes;
 mod outage;
 mod records;
+mod repair;
 mod report;
 mod reverts;
 mod reviews;

@@ -8,6 +8,7 @@ use globset::{Glob, GlobSetBuilder};
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, Index, Owners, Scope, Source, SourceId};
 use landfast::gate::policy::{FailurePolicy, Match, Mode, Policy, Rule};
+use landfast::gate::repair::Repair;
 use landfast::gate::verdict::Ruling;
 
 /// Compares with a golden file; `UPDATE=1` writes it anew.
@@ -72,6 +73,7 @@ pub(crate) fn rule() -> Rule {
         writers: Vec::new(),
         ignore: Vec::new(),
         break_glass: None,
+        repair: Repair::default(),
     }
 }
 

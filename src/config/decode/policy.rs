@@ -1,13 +1,12 @@
 //! What does this DriftPolicy say?
 
-use crate::config::crd::{
-    BreakGlassBounds, DriftPolicy, HoldAbove, Ignore, PolicyMatch, Repair, RepairBy, RepairMode, Rulings,
-};
+use crate::config::crd::{BreakGlassBounds, DriftPolicy, Ignore, PolicyMatch, Rulings};
 use crate::config::decode::{distinct, globs, kinds, optional, subject};
 use crate::config::reader::{Members, Place};
 use crate::config::values;
 use crate::drift::path::Pattern;
 use crate::gate::policy::{Delegation, FailurePolicy, Mode, Role, Writer};
+use crate::gate::repair::{HoldAbove, Repair, RepairBy, RepairMode};
 use crate::gate::verdict::Ruling;
 use crate::limits::{PRECEDENCE_MAX, ROLLBACK_MAX};
 use crate::yaml::Value;

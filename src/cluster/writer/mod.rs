@@ -1,7 +1,10 @@
 //! What does landfast write to the API server? Everything it writes, and nothing else writes: its webhook configurations, its
-//! Namespace, Events, the statuses of the operator's objects. What it only rehearses (dry-runs) goes through here as well.
+//! Namespace, Events, the statuses of the operator's objects, [`repairs`] of what Git declares. What it only rehearses (dry-runs)
+//! goes through here as well.
 //!
 //! All writes by server-side apply under one field manager, so that a repeat changes nothing. Decides nothing.
+
+pub mod repairs;
 
 use std::fmt;
 

@@ -1,0 +1,246 @@
+//! What is kept of a repair? One record, like any other: what was put back, who had moved it, and whether it came back at all.
+//!
+//! Pure. Never holds a Secret's value, whatever it is given.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::audit::record::{Object, Parts, Record, Writer};
+use crate::drift::declared::ObjectKey;
+use crate::gate::json::{FieldJson, OriginJson};
+use crate::gate::message::is_secret;
+use crate::gate::text::shortened;
+use crate::gate::verdict::{Class, Ruling, WriterRole};
+use crate::limits::{FIELDS_KEPT_MAX, FIELDS_SHOWN_MAX, VALUE_CHARS_MAX};
+
+/// What became of an object that differed from Git.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repaired {
+    /// Whether it came back.
+    pub outcome: Outcome,
+    /// Why it was to: `Missing`, `Drifted`, `Moved` or `Reapplied`.
+    pub cause: String,
+    /// The manager under whose name it was written, or would have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// Who had moved what differed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved_by: Vec<Moved>,
+    /// What the API server said where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Whether an object came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It did.
+    Repaired,
+    /// The server refuses it every way there is.
+    CannotRepair,
+}
+
+/// Who had moved a field, by `managedFields`: that can be forged, so nothing rests on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Which field.
+    pub path: String,
+    /// The manager.
+    pub manager: String,
+    /// When it wrote last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+}
+
+/// One field that was put back, or could not be.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Where, as a denial prints it.
+    pub path: String,
+    /// Git's value, as JSON.
+    pub git: Option<String>,
+    /// The value that stood there.
+    pub live: Option<String>,
+    /// Where Git says so.
+    pub origin: Option<OriginJson>,
+}
+
+/// The object that a record of a repair is about.
+#[derive(Debug, Clone)]
+pub struct About<'a> {
+    /// Which.
+    pub key: &'a ObjectKey,
+    /// The version that it is declared in.
+    pub version: &'a str,
+    /// Its uid, where it is there.
+    pub uid: Option<&'a str>,
+    /// The policy that has it repaired.
+    pub policy: Option<&'a str>,
+    /// The source that declares it.
+    pub source: &'a str,
+    /// The revision in force.
+    pub revision: Option<&'a str>,
+    /// Where Git declares it.
+    pub origin: Option<OriginJson>,
+}
+
+impl Record {
+    /// The record of a repair.
+    pub fn of_repair(about: &About<'_>, repaired: Repaired, fields: &[Field], now: Timestamp) -> Self {
+        let key = about.key;
+        let told = |field: &Field| {
+            let value = |text: &Option<String>| text.as_deref().map(shown);
+            let (git, before) = (value(&field.git), value(&field.live));
+            let (path, class) = (field.path.clone(), Class::Restores);
+            let told = FieldJson { path, class, git, before, written: None, origin: field.origin.clone() };
+            if is_secret(key) { told.without_values() } else { told }
+        };
+        let fields: Vec<FieldJson> = fields.iter().take(FIELDS_KEPT_MAX).map(told).collect();
+        let message = message(key, &repaired, &fields);
+        let reason = match repaired.outcome {
+            Outcome::Repaired => "was brought back to what Git declares",
+            Outcome::CannotRepair => "could not be brought back to what Git declares",
+        };
+        Self {
+            id: identity(key, &repaired, &fields, now),
+            time: now,
+            count: 1,
+            uid: about.uid.unwrap_or_default().to_owned(),
+            ruling: Ruling::Allow,
+            enforced: true,
+            allowed: true,
+            object: Object {
+                group: key.group().to_owned(),
+                version: about.version.to_owned(),
+                kind: key.kind().to_owned(),
+                namespace: key.namespace().to_owned(),
+                name: key.name().to_owned(),
+                uid: about.uid.map(str::to_owned),
+            },
+            operation: "REPAIR".to_owned(),
+            subresource: String::new(),
+            writer: Writer { user: "landfast".to_owned(), role: WriterRole::Landfast },
+            policy: about.policy.map(str::to_owned),
+            source: Some(about.source.to_owned()),
+            revision: about.revision.map(str::to_owned),
+            owners: Vec::new(),
+            glass: None,
+            repair: Some(repaired),
+            reason: reason.to_owned(),
+            origin: about.origin.clone(),
+            charged: fields.len(),
+            fields,
+            message,
+        }
+    }
+}
+
+/// A value as records keep it: JSON, or text where it had to be cut.
+fn shown(text: &str) -> serde_json::Value {
+    let short = shortened(text, VALUE_CHARS_MAX);
+    serde_json::from_str(&short).unwrap_or_else(|_| short.into())
+}
+
+fn message(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson]) -> String {
+    let count = match fields.len() {
+        1 => "1 field".to_owned(),
+        many => format!("{many} fields"),
+    };
+    let first = match (repaired.outcome, repaired.cause.as_str()) {
+        (Outcome::Repaired, "Missing") => format!("{key} was missing and is made again"),
+        (Outcome::CannotRepair, "Missing") => format!("{key} is missing and cannot be made"),
+        (Outcome::Repaired, _) if fields.is_empty() => format!("{key} was applied again"),
+        (Outcome::Repaired, _) => format!("{key} differed from Git in {count} and is brought back"),
+        (Outcome::CannotRepair, _) => format!("{key} differs from Git in {count} and cannot be brought back"),
+    };
+    let line = |field: &FieldJson| {
+        let value =
+            |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
+        let mover = repaired.moved_by.iter().find(|moved| moved.path == field.path);
+        let by = mover.map(|moved| match moved.time {
+            Some(time) => format!(", moved by {} at {time}", moved.manager),
+            None => format!(", moved by {}", moved.manager),
+        });
+        let by = by.unwrap_or_default();
+        if is_secret(key) {
+            return format!("  {}: another value than in Git{by}", field.path);
+        }
+        format!("  {}: {} in Git, {} live{by}", field.path, value(&field.git), value(&field.before))
+    };
+    let shown = fields.iter().take(FIELDS_SHOWN_MAX).map(line);
+    let error = repaired.error.as_ref().map(|error| format!("the API server says: {error}"));
+    std::iter::once(first).chain(shown).chain(error).collect::<Vec<_>>().join("\n")
+}
+
+/// Each repair is one of its own: only the same within the same second is the same.
+fn identity(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson], now: Timestamp) -> String {
+    let mut digest = Parts(Sha256::new());
+    digest.add("repair");
+    digest.add(&format!("{key:?}"));
+    digest.add(&repaired.cause);
+    digest.add(match repaired.outcome {
+        Outcome::Repaired => "repaired",
+        Outcome::CannotRepair => "cannot repair",
+    });
+    for field in fields {
+        digest.add(&field.path);
+        digest.add(&field.before.as_ref().map(ToString::to_string).unwrap_or_default());
+    }
+    digest.add(&now.as_second().to_string());
+    digest.id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: &str, outcome: Outcome, cause: &str) -> Record {
+        let key = ObjectKey::new("", kind, "shop", "web");
+        let about = About {
+            key: &key,
+            version: "v1",
+            uid: Some("u"),
+            policy: Some("shop"),
+            source: "shop",
+            revision: None,
+            origin: None,
+        };
+        let time = "2026-11-30T12:00:00Z".parse().ok();
+        let moved_by = vec![Moved { path: "data.k".to_owned(), manager: "kubectl-edit".to_owned(), time }];
+        let error = (outcome == Outcome::CannotRepair).then(|| "no".to_owned());
+        let repaired = Repaired { outcome, cause: cause.to_owned(), manager: None, moved_by, error };
+        let field = Field {
+            path: "data.k".to_owned(),
+            git: Some(r#""aHVudGVyMg==""#.to_owned()),
+            live: Some(r#""b3RoZXI=""#.to_owned()),
+            origin: None,
+        };
+        Record::of_repair(&about, repaired, &[field], Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_repair_says_what_was_put_back_and_who_had_moved_it() {
+        let told = record("ConfigMap", Outcome::Repaired, "Drifted");
+        assert_eq!(
+            told.message,
+            "ConfigMap shop/web differed from Git in 1 field and is brought back\n  data.k: \"aHVudGVyMg==\" in Git, \
+             \"b3RoZXI=\" live, moved by kubectl-edit at 2026-11-30T12:00:00Z"
+        );
+        let json = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), told);
+    }
+
+    #[test]
+    fn what_cannot_be_repaired_says_why() {
+        let told = record("ConfigMap", Outcome::CannotRepair, "Drifted").message;
+        assert!(told.ends_with("\nthe API server says: no"), "{told}");
+    }
+
+    #[test]
+    fn a_secret_leaves_no_value() {
+        let json = serde_json::to_string(&record("Secret", Outcome::Repaired, "Drifted")).unwrap();
+        assert!(!json.contains("aHVudGVyMg==") && !json.contains("b3RoZXI="), "{json}");
+    }
+}

@@ -1,0 +1,53 @@
+//! How is an object of others written? Applied, made, replaced or rid of an owner, as whoever brings it back says.
+//!
+//! What it must look like, and under whose name, the caller knows.
+
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use crate::cluster::call::{CallError, within_time};
+use crate::cluster::writer::Writer;
+
+/// Where the objects of one resource are, as in `/apis/apps/v1/namespaces/shop/deployments`.
+pub fn place(group: &str, version: &str, resource: &str, namespace: &str) -> String {
+    let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+    match namespace {
+        "" => format!("{root}/{version}/{resource}"),
+        namespace => format!("{root}/{version}/namespaces/{namespace}/{resource}"),
+    }
+}
+
+impl Writer {
+    /// Applies by force, under this manager's name; what came of it. Where there is no such object it is made.
+    pub async fn apply(&self, place: &str, name: &str, body: &Value, manager: &str) -> Result<String, CallError> {
+        let parameters = PatchParams::apply(manager).force();
+        let request = Request::new(place).patch(name, &parameters, &Patch::Apply(body));
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+
+    /// Makes an object under this manager's name; 409 where there is one.
+    pub async fn create(&self, place: &str, body: &Value, manager: &str) -> Result<String, CallError> {
+        let parameters = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+        let request = Request::new(place).create(&parameters, body.to_string().into_bytes());
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+
+    /// Writes an object over the version that it names, under this manager's name; 409 where it is another by now.
+    pub async fn replace(&self, place: &str, name: &str, body: &Value, manager: &str) -> Result<String, CallError> {
+        let parameters = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+        let request = Request::new(place).replace(name, &parameters, body.to_string().into_bytes());
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+
+    /// Sets who owns what of an object, if it is still of this version: nothing else of it changes.
+    pub async fn own(&self, place: &str, name: &str, version: &str, owners: &Value) -> Result<String, CallError> {
+        let operations = json!([
+            { "op": "test", "path": "/metadata/resourceVersion", "value": version },
+            { "op": "replace", "path": "/metadata/managedFields", "value": owners },
+        ]);
+        let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError)?;
+        let request = Request::new(place).patch(name, &PatchParams::default(), &Patch::Json::<()>(operations));
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await
+    }
+}

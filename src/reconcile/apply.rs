@@ -1,0 +1,186 @@
+//! How is a repair carried out? One object at a time: what was planned is sent, and what comes back is looked at.
+//!
+//! Server-side apply by force, under the name of the deployer that owns the object, else under Landfast's own. What that cannot do
+//! (422: a union, a list item, a value that stands in the way) is tried once more as an update that puts the whole item, then the
+//! whole list, as Git has it. Nothing is ever deleted and made anew. Whatever it was tried by, no owner is left that would keep the
+//! deployer from removing a field.
+
+use serde_json::Value;
+
+use crate::cluster::call::CallError;
+use crate::cluster::webhook::FIELD_MANAGER;
+use crate::cluster::writer::Writer;
+use crate::drift::declared::ObjectKey;
+use crate::drift::path::FieldPath;
+use crate::gate::managers::{self, Manager, Operation};
+use crate::gate::tree;
+use crate::reconcile::body::{self, Extent};
+use crate::reconcile::plan::{Cause, Repair};
+use crate::reconcile::sight::Sight;
+
+/// Where an object is written.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    pub(super) key: ObjectKey,
+    /// Path of its resource in its namespace.
+    pub(super) place: String,
+}
+
+/// What came of a repair.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The object as it is now.
+    pub(super) sight: Sight,
+    /// Under whose name.
+    pub(super) manager: Manager,
+}
+
+/// Why a repair was not carried out.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The object is another by now: it is looked at again at once.
+    Stale,
+    /// The call failed; it may be made again.
+    Call(CallError),
+    /// The server refuses it every way there is.
+    Refused(CallError),
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        match error.status() {
+            Some(409) => Self::Stale,
+            Some(400 | 422) => Self::Refused(error),
+            _ => Self::Call(error),
+        }
+    }
+}
+
+/// Our own name.
+pub(super) fn landfast() -> Manager {
+    Manager { name: FIELD_MANAGER.to_owned(), operation: Operation::Apply }
+}
+
+/// Brings an object back. `sight` is what it looks like; absent where it is missing.
+pub(super) async fn carry_out(
+    writer: &Writer,
+    at: &At,
+    repair: &Repair,
+    sight: Option<&Sight>,
+) -> Result<Done, Failure> {
+    let Some(git) = body::declared(&at.key, &repair.manifest) else { return Err(Failure::Stale) };
+    let Some(sight) = sight else { return made(writer, at, &git, repair.owner.as_ref()).await };
+    let Ok(live) = serde_json::from_str::<Value>(sight.raw().get()) else { return Err(Failure::Stale) };
+    let of_object = || managers::owner(&live, &git, FIELD_MANAGER);
+    let manager = match &repair.owner {
+        // Who owns it now counts: the deployer may have begun to apply.
+        Some(known) => of_object().unwrap_or_else(|| known.clone()),
+        None => landfast(),
+    };
+    let attempt = Attempt { writer, at, repair, git: &git, live: &live, sight, manager: &manager };
+    let answer = match attempt.first().await {
+        Err(Failure::Refused(refused)) if !repair.drift.is_empty() => attempt.wholly(refused).await?,
+        answer => answer?,
+    };
+    let sight = attempt.cleaned(answer).await?;
+    Ok(Done { sight, manager })
+}
+
+/// Makes a missing object, as its owner made it.
+async fn made(writer: &Writer, at: &At, git: &Value, owner: Option<&Manager>) -> Result<Done, Failure> {
+    let manager = owner.cloned().unwrap_or_else(landfast);
+    let answer = match manager.operation {
+        Operation::Apply => writer.apply(&at.place, at.key.name(), git, &manager.name).await?,
+        Operation::Update => writer.create(&at.place, git, &manager.name).await?,
+    };
+    Ok(Done { sight: seen(answer)?, manager })
+}
+
+fn seen(answer: String) -> Result<Sight, Failure> {
+    Sight::parse(answer).map_err(|_| Failure::Stale)
+}
+
+struct Attempt<'a> {
+    writer: &'a Writer,
+    at: &'a At,
+    repair: &'a Repair,
+    git: &'a Value,
+    live: &'a Value,
+    sight: &'a Sight,
+    manager: &'a Manager,
+}
+
+impl Attempt<'_> {
+    /// As its owner writes: applied, or put.
+    async fn first(&self) -> Result<Sight, Failure> {
+        let (name, manager) = (self.at.key.name(), &self.manager.name);
+        match self.manager.operation {
+            Operation::Apply => {
+                let body = body::applied(self.git, self.live, &self.repair.kept, self.manager, FIELD_MANAGER);
+                seen(self.writer.apply(&self.at.place, name, &body, manager).await?)
+            }
+            Operation::Update => self.put(Extent::Fields, manager).await,
+        }
+    }
+
+    async fn put(&self, extent: Extent, manager: &str) -> Result<Sight, Failure> {
+        let body = body::replaced(self.git, self.sight.raw(), &self.repair.drift, extent).ok_or(Failure::Stale)?;
+        seen(self.writer.replace(&self.at.place, self.at.key.name(), &body, manager).await?)
+    }
+
+    /// With all that stands around what differs, as Git has it; `refused` is what the first way met with.
+    async fn wholly(&self, refused: CallError) -> Result<Sight, Failure> {
+        let mut put = Err(Failure::Refused(refused));
+        for extent in [Extent::Items, Extent::Lists] {
+            put = match self.put(extent, &self.manager.name).await {
+                Err(Failure::Refused(_)) => put,
+                done => return self.owned(done?).await,
+            };
+        }
+        put
+    }
+
+    /// What was put is applied once more, where the owner applies: then it owns it as it did.
+    async fn owned(&self, put: Sight) -> Result<Sight, Failure> {
+        if self.manager.operation == Operation::Update {
+            return Ok(put);
+        }
+        let Ok(live) = serde_json::from_str::<Value>(put.raw().get()) else { return Err(Failure::Stale) };
+        let body = body::applied(self.git, &live, &self.repair.kept, self.manager, FIELD_MANAGER);
+        let name = self.at.key.name();
+        let applied = seen(self.writer.apply(&self.at.place, name, &body, &self.manager.name).await?)?;
+        let Ok(object) = serde_json::from_str::<Value>(applied.raw().get()) else { return Err(Failure::Stale) };
+        match managers::without(&object, &Manager { operation: Operation::Update, ..self.manager.clone() }) {
+            Some(owners) => seen(self.writer.own(&self.at.place, name, applied.version(), &owners).await?),
+            None => Ok(applied),
+        }
+    }
+
+    /// Takes away fields that Landfast applied, Git dropped and somebody else owns too.
+    async fn cleaned(&self, answer: Sight) -> Result<Sight, Failure> {
+        if self.manager.operation == Operation::Update {
+            return Ok(answer);
+        }
+        let Ok(object) = serde_json::from_str::<Value>(answer.raw().get()) else { return Err(Failure::Stale) };
+        let left = self.left(&object);
+        if left.is_empty() {
+            return Ok(answer);
+        }
+        let body = body::without(&object, &left);
+        seen(self.writer.replace(&self.at.place, self.at.key.name(), &body, &self.manager.name).await?)
+    }
+
+    /// What Landfast owned and does not say any more, but still stands there.
+    fn left(&self, answer: &Value) -> Vec<FieldPath> {
+        if self.repair.owner.is_some() || self.repair.cause == Cause::Missing {
+            return Vec::new();
+        }
+        let before = managers::owned(self.live, self.manager);
+        let is_left = |path: &FieldPath| {
+            !managers::owns(answer, self.manager, path)
+                && !self.repair.kept.iter().any(|kept| kept.covers(path) || path.covers(kept))
+                && tree::at(answer, path).is_some()
+        };
+        before.into_iter().filter(is_left).collect()
+    }
+}

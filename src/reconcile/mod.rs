@@ -1,0 +1,46 @@
+//! What slipped past, how does it come back? The reconciler: it watches what Git declares, compares with the gate's own engine, and
+//! brings back what differs, as the policies' `repair` says.
+//!
+//! A webhook cannot see what happened while it was away, what etcd was restored to, or what went around it. Every replica watches
+//! and compares, so that a new leader knows what each object has agreed with; only the leader writes. There is no polling: an idle
+//! reconciler costs its watches.
+//!
+//! ```text
+//!   watches ──► sight ──► gate::live (compare) ──► standing (what is known) ──► plan ──► apply ──► cluster::writer
+//!     ▲  one a kind       with what it agreed            │ remembered in             │     │
+//!   basis: kinds, grants, policies, schemas              ▼ store::ledger      wait / learn │ what came of it is a sight, too
+//! ```
+//!
+//! | file | what it answers | |
+//! |---|---|---|
+//! | [`sight`] | what does an object look like on the wire? JSON unread, never kept | |
+//! | [`standing`] | what is known of each object: there or not, agrees or not, with what it agreed before | pure |
+//! | [`plan`](mod@plan) | what is to be done with one object, and why | pure |
+//! | [`body`] | what is sent | pure |
+//! | [`record`] | what is put on the record of a repair | pure |
+//! | [`turns`] | whose turn is it | pure |
+//! | `watch` | what happens? One stream a kind, all in one | edge |
+//! | `run` | the loop: what wakes it, and what that means | edge |
+//! | `judge` | what follows from how an object looks: compared, noted, planned, begun. The one way in | edge |
+//! | `work` | what takes time: a look, a question to the server, a repair | edge |
+//! | `apply` | how is one repair carried out (apply, then the whole item, then the whole list) | edge |
+//!
+//! Where the rest belongs: `fight.rs` (pure) reads a history of flips that [`standing::Known`] carries, and [`plan::Plan::Wait`]
+//! is its answer; `threshold.rs` (pure) says over the counts of differing objects of a source whether [`plan::Plan::Repair`] is
+//! held; `approval.rs` keeps what a person approved, and the plan asks it where the mode is Manual; `prune.rs` plans on entries
+//! whose head is gone; `deployer.rs` asks Argo CD and Flux in the place of `apply`. All of them come in between `plan` and the
+//! beginning of the work, in `judge` (`Reconciler::consider`).
+
+mod apply;
+pub mod body;
+mod judge;
+pub mod plan;
+pub mod record;
+mod run;
+pub mod sight;
+pub mod standing;
+pub mod turns;
+mod watch;
+mod work;
+
+pub use crate::reconcile::run::{Reconciler, Reconciling};

@@ -1,0 +1,183 @@
+//! What happens to declared objects? One watch a kind, of exactly the kinds and versions that Git declares.
+//!
+//! Each goes its own way: one that is forbidden, or whose kind the API server does not know (yet, or any more), holds up no other.
+//! Nothing is kept of an object.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt as _;
+use futures::future::ready;
+use futures::stream::{self, AbortHandle, BoxStream, SelectAll, abortable};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::time::sleep;
+
+use crate::cluster::call::{CallError, watched};
+use crate::drift::declared::ObjectKey;
+use crate::gate::basis::Basis;
+use crate::limits;
+use crate::reconcile::sight::Sight;
+
+/// A kind in the version that Git declares its objects in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Watched {
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) version: String,
+}
+
+/// What a watch told.
+pub(super) type Heard = Result<watcher::Event<Sight>, CallError>;
+
+/// All watches.
+pub(super) struct Watches {
+    client: Client,
+    streams: SelectAll<BoxStream<'static, (Watched, u64, Heard)>>,
+    open: BTreeMap<Watched, Open>,
+    /// Counts the watches that were ever opened.
+    opened: u64,
+}
+
+struct Open {
+    number: u64,
+    resource: ApiResource,
+    abort: AbortHandle,
+    /// Whether its last word was a failure.
+    failing: bool,
+}
+
+impl Watches {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client, streams: SelectAll::new(), open: BTreeMap::new(), opened: 0 }
+    }
+
+    /// Watches these kinds and no others.
+    pub(super) fn set(&mut self, wanted: BTreeMap<Watched, ApiResource>) {
+        self.open.retain(|kind, open| {
+            let stays = wanted.get(kind).is_some_and(|resource| resource.plural == open.resource.plural);
+            if !stays {
+                open.abort.abort();
+            }
+            stays
+        });
+        for (kind, resource) in wanted {
+            if !self.open.contains_key(&kind) {
+                self.begin(kind, resource);
+            }
+        }
+    }
+
+    /// Lists a kind anew.
+    pub(super) fn again(&mut self, kind: &Watched) {
+        if let Some(open) = self.open.remove(kind) {
+            open.abort.abort();
+            self.begin(kind.clone(), open.resource);
+        }
+    }
+
+    /// Looks for a kind again that a definition of this name (`widgets.example.com`) may have brought.
+    pub(super) fn retry_defined_by(&mut self, name: &str) {
+        let is_defined = |open: &Open| {
+            name.split_once('.')
+                .is_some_and(|(plural, group)| (plural, group) == (&open.resource.plural, &open.resource.group))
+        };
+        let failing = self.open.iter().filter(|(_, open)| open.failing && is_defined(open));
+        let failing: Vec<_> = failing.map(|(kind, _)| kind.clone()).collect();
+        for kind in &failing {
+            self.again(kind);
+        }
+    }
+
+    /// The kinds that are watched, or tried to be.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Watched> {
+        self.open.keys()
+    }
+
+    /// The kinds whose last word was a failure.
+    pub(super) fn failing(&self) -> Vec<Watched> {
+        self.open.iter().filter(|(_, open)| open.failing).map(|(kind, _)| kind.clone()).collect()
+    }
+
+    /// The resource of a kind that is watched.
+    pub(super) fn resource(&self, kind: &Watched) -> Option<&ApiResource> {
+        self.open.get(kind).map(|open| &open.resource)
+    }
+
+    /// What happens next; never, where nothing is watched.
+    pub(super) async fn next(&mut self) -> (Watched, Heard) {
+        loop {
+            match self.streams.next().await {
+                None => std::future::pending().await,
+                Some((kind, number, heard)) => {
+                    // What a watch that was given up still says means nothing.
+                    let Some(open) = self.open.get_mut(&kind).filter(|open| open.number == number) else { continue };
+                    open.failing = heard.is_err();
+                    return (kind, heard);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, kind: Watched, resource: ApiResource) {
+        self.opened += 1;
+        let (number, named) = (self.opened, kind.clone());
+        let api: Api<Sight> = Api::all_with(self.client.clone(), &resource);
+        let config = watcher::Config { page_size: Some(limits::WATCH_PAGE), ..watcher::Config::default() };
+        let of = resource.clone();
+        let heard = watched(api, config).flat_map(|heard| {
+            // The rights may come, but nobody should be asked for them all the time.
+            let is_forbidden = matches!(&heard, Err(error) if error.status() == Some(403));
+            let rest = async move {
+                if is_forbidden {
+                    sleep(limits::WATCH_FORBIDDEN_RETRY).await;
+                }
+                None
+            };
+            stream::iter([Some(heard)]).chain(stream::once(rest))
+        });
+        let heard = heard.filter_map(ready);
+        let named = heard.map(move |heard| (named.clone(), number, heard.map(|event| typed(event, &of))));
+        let (stream, abort) = abortable(named);
+        self.streams.push(stream.boxed());
+        self.open.insert(kind, Open { number, resource, abort, failing: false });
+    }
+}
+
+fn typed(event: watcher::Event<Sight>, of: &ApiResource) -> watcher::Event<Sight> {
+    match event {
+        watcher::Event::Apply(sight) => watcher::Event::Apply(sight.typed(of)),
+        watcher::Event::Delete(sight) => watcher::Event::Delete(sight.typed(of)),
+        watcher::Event::InitApply(sight) => watcher::Event::InitApply(sight.typed(of)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    }
+}
+
+impl Watched {
+    /// The kind of an object that Git declares in this version.
+    pub(super) fn of(key: &ObjectKey, version: &str) -> Self {
+        Self { group: key.group().to_owned(), kind: key.kind().to_owned(), version: version.to_owned() }
+    }
+
+    /// The object of this kind that was seen.
+    pub(super) fn key(&self, sight: &Sight) -> ObjectKey {
+        ObjectKey::new(&self.group, &self.kind, sight.namespace(), sight.name())
+    }
+}
+
+/// The kinds to be watched: those that Git declares and anybody knows.
+pub(super) fn wanted(basis: &Basis) -> BTreeMap<Watched, ApiResource> {
+    let mut wanted = BTreeMap::new();
+    for (key, entry) in &basis.index.objects {
+        let Some(head) = &entry.head else { continue };
+        let kind = Watched::of(key, &head.version);
+        if wanted.contains_key(&kind) {
+            continue;
+        }
+        let Some(info) = basis.schemas.kind(key.group(), key.kind()) else { continue };
+        let named = GroupVersionKind::gvk(key.group(), &head.version, key.kind());
+        wanted.insert(kind, ApiResource::from_gvk_with_plural(&named, &info.resource));
+    }
+    wanted
+}

@@ -1,0 +1,96 @@
+//! What is done with an object that takes time: it is looked at, the server is asked about it, or it is brought back.
+//!
+//! One thing at a time with one object, and so many objects at once; each comes back to the loop as a [`Work`].
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use crate::audit::repair::Moved;
+use crate::cluster::call::CallError;
+use crate::cluster::client;
+use crate::cluster::writer::repairs::place;
+use crate::drift::declared::ObjectKey;
+use crate::drift::form::Form;
+use crate::gate::facts::FormOf;
+use crate::reconcile::apply::{At, Done, Failure, carry_out};
+use crate::reconcile::plan::Repair;
+use crate::reconcile::record::movers;
+use crate::reconcile::run::Reconciler;
+use crate::reconcile::sight::Sight;
+use crate::reconcile::watch::Watched;
+
+/// Work that has come to its end.
+pub(super) enum Work {
+    /// An object was read.
+    Looked(ObjectKey, Result<Option<Sight>, CallError>),
+    /// The server said what it makes of a declaration; with the object that is to be held against it.
+    Learnt(ObjectKey, Sight, FormOf, Option<Arc<Form>>),
+    /// An object was brought back, or not.
+    Repaired(ObjectKey, Box<Repair>, Vec<Moved>, Result<Done, Failure>),
+}
+
+impl Reconciler {
+    /// Reads an object.
+    pub(super) fn look(&mut self, key: &ObjectKey) {
+        let Some(At { key, place }) = self.at(key) else { return };
+        let client = self.client.clone();
+        self.busy.insert(key.clone(), false);
+        let look = async move {
+            let read = client::get(&client, &place, key.name()).await;
+            let read = read.map(|object| object.and_then(|object| Sight::parse(object).ok()));
+            Work::Looked(key, read)
+        };
+        self.work.push(look.boxed());
+    }
+
+    /// Asks what the server makes of a declaration.
+    pub(super) fn learn(&mut self, key: &ObjectKey, sight: Sight, of: FormOf) {
+        let Some(info) = self.basis.schemas.kind(key.group(), key.kind()) else { return };
+        let (forms, resource, key) = (self.forms.clone(), info.resource.clone(), key.clone());
+        self.busy.insert(key.clone(), false);
+        let learn = async move {
+            let form = forms.form(&of, &resource).await;
+            Work::Learnt(key, sight, of, form)
+        };
+        self.work.push(learn.boxed());
+    }
+
+    /// Brings an object back.
+    pub(super) fn repair(&mut self, key: &ObjectKey, sight: Option<Sight>, repair: Box<Repair>) {
+        let Some(at) = self.at(key) else { return };
+        let (writer, key) = (self.writer.clone(), key.clone());
+        self.busy.insert(key.clone(), false);
+        let work = async move {
+            let moved_by = movers(&repair, sight.as_ref());
+            let done = carry_out(&writer, &at, &repair, sight.as_ref()).await;
+            Work::Repaired(key, repair, moved_by, done)
+        };
+        self.work.push(work.boxed());
+    }
+
+    /// Takes in what came of work.
+    pub(super) fn end(&mut self, work: Work) {
+        let (Work::Looked(key, _) | Work::Learnt(key, ..) | Work::Repaired(key, ..)) = &work;
+        let key = key.clone();
+        let again = self.busy.remove(&key).unwrap_or_default();
+        match work {
+            Work::Looked(_, Ok(Some(sight))) => self.see(&key, sight),
+            Work::Looked(_, Ok(None)) => self.miss(&key, None),
+            Work::Looked(_, Err(error)) => self.fail(&key, &error),
+            Work::Learnt(_, sight, of, form) => self.learnt(&key, sight, &of, form),
+            Work::Repaired(_, repair, moved_by, done) => self.repaired(&key, &repair, moved_by, done),
+        }
+        if again {
+            self.look_anew(key);
+        }
+    }
+
+    /// Where an object is written; `None` where nobody knows its kind.
+    fn at(&self, key: &ObjectKey) -> Option<At> {
+        let head = self.basis.index.objects.get(key)?.head.as_ref()?;
+        let resource = &self.watches.resource(&Watched::of(key, &head.version))?.plural;
+        let place = place(key.group(), &head.version, resource, key.namespace());
+        Some(At { key: key.clone(), place })
+    }
+}
