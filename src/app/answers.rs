@@ -18,8 +18,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
 use crate::gate::facts::{Access, FormOf, Question};
-use crate::gate::glass::Glass;
 use crate::gate::grant::Grant;
+use crate::gate::incident::Glass;
 use crate::gate::write::User;
 use crate::limits;
 use crate::serve::answers::{Answer, Answers};
@@ -73,7 +73,7 @@ impl World {
             Question::Form(of) => self.form(of).await.map_or(Answer::Silence, Answer::Formed),
             Question::Access { user, policy } => self.access(user, policy).await,
             Question::Open(opening) => self.record("open", |records| records.open(opening).boxed()).await,
-            Question::Record(name) => self.record("find", |records| records.find(name).boxed()).await,
+            Question::Record(sought) => self.record("find", |records| records.find(sought).boxed()).await,
             Question::End { glass: Glass { record, .. }, by } => match &self.records {
                 None => Answer::Silence,
                 Some(records) => match records.end(record, by).await {

@@ -17,7 +17,7 @@ use crate::audit::metrics::Metrics;
 use crate::audit::record::{Object, Record};
 use crate::audit::repair::Outcome;
 use crate::audit::throttle::Throttle;
-use crate::gate::glass::Act;
+use crate::gate::incident::Act;
 use crate::gate::verdict::Ruling;
 use crate::limits;
 

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::audit::repair::Repaired;
 use crate::drift::declared::ObjectKey;
-use crate::gate::glass::{Act, Glass};
 use crate::gate::grant::{Grant, What};
+use crate::gate::incident::{Act, Glass};
 use crate::gate::json::{FieldJson, OriginJson};
 use crate::gate::message::is_secret;
 use crate::gate::verdict::{Ruling, Verdict, WriterRole};

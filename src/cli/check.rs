@@ -120,7 +120,7 @@ impl Check<'_> {
             let text = String::from_utf8_lossy(&object.json).into_owned();
             let after = RawValue::from_string(text).with_context(|| name.clone())?;
             let (target, change) = (self.target(object), Change::Create { after: &after });
-            self.decide(&Write { uid: "", dry_run: true, user: writer.clone(), target, change })?;
+            self.decide(&Write { uid: "", dry_run: true, user: writer.clone(), target, change, options: None })?;
         }
         Ok(())
     }

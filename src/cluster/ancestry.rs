@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use crate::cluster::call::{CallError, within_time};
 use crate::drift::declared::ObjectKey;
 use crate::drift::schema::Schemas;
+use crate::gate::facts::Owner;
 use crate::limits;
 
 /// Answers about owners.
 pub struct Ancestry {
     client: Client,
-    known: Mutex<HashMap<ObjectKey, (Instant, Option<ObjectKey>)>>,
+    known: Mutex<HashMap<ObjectKey, (Instant, Option<Owner>)>>,
 }
 
 impl Ancestry {
@@ -32,10 +33,10 @@ impl Ancestry {
         object: &ObjectKey,
         schemas: &Schemas,
         is_enough: impl Fn(&ObjectKey) -> bool,
-    ) -> Result<Vec<ObjectKey>, CallError> {
-        let mut found: Vec<ObjectKey> = Vec::new();
+    ) -> Result<Vec<Owner>, CallError> {
+        let mut found: Vec<Owner> = Vec::new();
         while found.len() < limits::OWNERS_DEEP_MAX {
-            let next = found.last().unwrap_or(object);
+            let next = found.last().map_or(object, |owner| &owner.key);
             if is_enough(next) {
                 break;
             }
@@ -45,7 +46,7 @@ impl Ancestry {
         Ok(found)
     }
 
-    async fn owner(&self, object: &ObjectKey, schemas: &Schemas) -> Result<Option<ObjectKey>, CallError> {
+    async fn owner(&self, object: &ObjectKey, schemas: &Schemas) -> Result<Option<Owner>, CallError> {
         if let Some(known) = self.remembered(object) {
             return Ok(known);
         }
@@ -60,19 +61,19 @@ impl Ancestry {
         let found = within_time(api.get_metadata_opt(object.name())).await?;
         let owners = found.and_then(|found| found.metadata.owner_references).unwrap_or_default();
         let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
-        let owner = controller.map(|owner| key(&owner, object.namespace(), schemas));
+        let owner = controller.map(|owner| Owner { key: key(&owner, object.namespace(), schemas), uid: owner.uid });
         self.remember(object, owner.clone());
         Ok(owner)
     }
 
     #[expect(clippy::option_option, reason = "no answer, and the answer that nobody owns it, are two things")]
-    fn remembered(&self, object: &ObjectKey) -> Option<Option<ObjectKey>> {
+    fn remembered(&self, object: &ObjectKey) -> Option<Option<Owner>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, owner) = known.get(object)?;
         (at.elapsed() <= limits::OWNER_FACT_AGE_MAX).then(|| owner.clone())
     }
 
-    fn remember(&self, object: &ObjectKey, owner: Option<ObjectKey>) {
+    fn remember(&self, object: &ObjectKey, owner: Option<Owner>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= limits::OWNER_FACTS_MAX {
             known.clear();

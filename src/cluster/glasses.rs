@@ -69,6 +69,14 @@ struct Standing {
     uid: String,
 }
 
+/// What became of the annotations of a record.
+enum Cleaned {
+    /// None is left that is its own.
+    Done,
+    /// Nobody knows yet where objects of that kind are.
+    NotYet,
+}
+
 /// All that can wake it.
 enum Event {
     Seen(Box<watcher::Event<DynamicObject>>),
@@ -208,45 +216,51 @@ impl Glasses {
                 self.keeping.recorder.record(Kept::of_end(&record.grant, &standing.uid, now));
                 Ok(())
             }
+            (Some(Noted::Ended { .. }), true) if is_old(record.ended.unwrap_or(ends), now) => {
+                self.writer.delete_break_glass(name, &standing.uid).await
+            }
             (Some(Noted::Ended { cleaned: false }), true) => {
                 match self.clean(&record.grant).await {
                     // Not ours to change, as a Secret: it stays and means nothing.
                     Err(error) if error.status() == Some(403) => {
                         warn!(record = name, error = &error as &dyn std::error::Error, "The annotation stays");
                     }
-                    cleaned => cleaned?,
+                    Err(error) => return Err(error),
+                    Ok(Cleaned::NotYet) => return Ok(()),
+                    Ok(Cleaned::Done) => {}
                 }
                 self.writer.note_cleaned(name, now).await
             }
-            (Some(Noted::Ended { cleaned: true }), true) => {
-                let ended = record.ended.unwrap_or(ends);
-                let old = now.checked_sub(limits::RECORD_LIFE).is_ok_and(|horizon| ended < horizon);
-                if old { self.writer.delete_break_glass(name, &standing.uid).await } else { Ok(()) }
-            }
+            (Some(Noted::Ended { cleaned: true }), true) => Ok(()),
         }
     }
 
     /// Takes the annotations away that the grant was opened by, if they are still its own.
-    async fn clean(&self, grant: &Grant) -> Result<(), CallError> {
-        let What::Object(key, uid) = &grant.what else { return Ok(()) };
+    async fn clean(&self, grant: &Grant) -> Result<Cleaned, CallError> {
+        let What::Object(key, uid) = &grant.what else { return Ok(Cleaned::Done) };
         let others = self.known.iter().filter(|(name, _)| !self.over.contains(*name) && **name != grant.record);
         let mut others = others.filter_map(|(_, standing)| standing.record.as_ref());
         if others.any(|other| other.grant.what.is_object(key, uid)) {
             // The annotation is another grant's by now.
-            return Ok(());
+            return Ok(Cleaned::Done);
         }
         let place = {
             let basis = self.keeping.basis.borrow();
-            let Some(info) = basis.schemas.kind(key.group(), key.kind()) else { return Ok(()) };
-            let Some(version) = info.versions.first() else { return Ok(()) };
+            let Some(info) = basis.schemas.kind(key.group(), key.kind()) else { return Ok(Cleaned::NotYet) };
+            let Some(version) = info.versions.first() else { return Ok(Cleaned::NotYet) };
             let root = if key.group().is_empty() { "/api".to_owned() } else { format!("/apis/{}", key.group()) };
             match key.namespace() {
                 "" => format!("{root}/{}/{}", version.version, info.resource),
                 namespace => format!("{root}/{}/namespaces/{namespace}/{}", version.version, info.resource),
             }
         };
-        self.writer.remove_break_glass(&place, key.name(), uid, &grant.reason).await
+        self.writer.remove_break_glass(&place, key.name(), uid, &grant.reason).await.map(|()| Cleaned::Done)
     }
+}
+
+/// Whether a record has been kept for long enough.
+fn is_old(ended: Timestamp, now: Timestamp) -> bool {
+    now.checked_sub(limits::RECORD_LIFE).is_ok_and(|horizon| ended < horizon)
 }
 
 fn standing(object: &DynamicObject) -> Option<(String, Standing)> {

@@ -6,10 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::cluster::call::{CallError, within_time};
-use crate::gate::ask::Ask;
+use crate::gate::ask::{self, Ask};
 use crate::gate::facts;
 use crate::limits;
 
@@ -54,5 +55,6 @@ impl Namespaces {
 
 fn fact(metadata: &ObjectMeta) -> facts::Namespace {
     let ask = metadata.annotations.as_ref().and_then(|annotations| Ask::among(|name| annotations.get(name).cloned()));
-    facts::Namespace { terminating: metadata.deletion_timestamp.is_some(), uid: metadata.uid.clone(), ask }
+    let set = ask.is_some().then(|| ask::set_at(&json!({ "metadata": metadata }))).flatten();
+    facts::Namespace { terminating: metadata.deletion_timestamp.is_some(), uid: metadata.uid.clone(), ask, set }
 }

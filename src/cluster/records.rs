@@ -2,7 +2,8 @@
 //!
 //! The name is the same on every replica, so that two of them that are asked about one write make one record.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
 use kube::api::GetParams;
@@ -14,7 +15,7 @@ use crate::cluster::call::{CallError, within_time};
 use crate::cluster::writer::{BREAK_GLASSES, Writer};
 use crate::config::record::{Record, record};
 use crate::gate::duration::written;
-use crate::gate::facts::Opening;
+use crate::gate::facts::{Opening, Sought};
 use crate::gate::grant::Grant;
 use crate::limits;
 
@@ -23,6 +24,8 @@ pub struct Records {
     client: Client,
     writer: Writer,
     clock: Clock,
+    /// Annotations that stand for no open record, as they were set: whoever sets one anew makes its record before.
+    dead: Mutex<HashSet<Sought>>,
 }
 
 /// Why nothing is known of a record.
@@ -60,7 +63,7 @@ impl RecordError {
 impl Records {
     /// Asks through this client.
     pub fn new(client: Client, clock: Clock) -> Self {
-        Self { writer: Writer::new(client.clone()), client, clock }
+        Self { writer: Writer::new(client.clone()), client, clock, dead: Mutex::default() }
     }
 
     /// The open record of a break-glass: made, or found where another replica was faster. What has ended stays so: the next has
@@ -94,14 +97,25 @@ impl Records {
         Err(RecordError::TooOften(opening.record.clone()))
     }
 
-    /// The open record of this name, or the one that followed it.
-    pub async fn find(&self, name: &str) -> Result<Option<Arc<Grant>>, RecordError> {
+    /// The open record of this name, or the one that followed it. Where there is none, that is asked once: it stays so until the
+    /// annotation is set anew.
+    pub async fn find(&self, sought: &Sought) -> Result<Option<Arc<Grant>>, RecordError> {
+        if self.dead.lock().unwrap_or_else(PoisonError::into_inner).contains(sought) {
+            return Ok(None);
+        }
         for number in 1..=limits::REOPENED_MAX {
-            match self.get(&numbered(name, number)).await? {
+            match self.get(&numbered(&sought.record, number)).await? {
                 Some(found) if found.is_open((self.clock)()) => return Ok(Some(Arc::new(found.grant))),
                 Some(_) => {}
-                None => return Ok(None),
+                None => break,
             }
+        }
+        if sought.set.is_some() {
+            let mut dead = self.dead.lock().unwrap_or_else(PoisonError::into_inner);
+            if dead.len() >= limits::DEAD_KEPT {
+                dead.clear();
+            }
+            dead.insert(sought.clone());
         }
         Ok(None)
     }

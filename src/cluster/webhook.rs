@@ -85,7 +85,9 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
         rest.push(Condition { name: "not-guarded", expression: format!("!({})", guarded.expression) });
         webhooks.push(entry(Entry::Guard, &every_rule(&guarded.resources), &conditions, reach));
     }
-    webhooks.push(entry(Entry::Observe, &every_rule(&every), &rest, reach));
+    let mut rules = every_rule(&every);
+    rules.extend(stamped(basis));
+    webhooks.push(entry(Entry::Observe, &rules, &rest, reach));
     let configuration = configuration("ValidatingWebhookConfiguration", &webhooks, reach);
     Rendered { configuration, mutating, unguarded: guarded.left }
 }
@@ -95,17 +97,10 @@ fn reverting(basis: &Basis, coverage: &Coverage, common: &[Condition], reach: &R
     let changed = Clauses::of(coverage, |covered| &covered.changed, Overflow::Widened);
     let mut expression = changed.expression;
     let mut rules = rules(&changed.resources, &["CREATE", "UPDATE"]);
-    if basis.policy.rules.iter().any(|rule| rule.bounds().is_some()) {
-        // Who makes a BreakGlass is stamped into it.
+    if let Some(rule) = stamped(basis) {
         let stamped = format!("{RESOURCE} == '{GROUP}/{BREAK_GLASSES}'");
         expression = if expression.is_empty() { stamped } else { format!("{expression} || {stamped}") };
-        rules.push(json!({
-            "apiGroups": [GROUP],
-            "apiVersions": [VERSION],
-            "resources": [BREAK_GLASSES],
-            "operations": ["CREATE"],
-            "scope": "Cluster",
-        }));
+        rules.push(rule);
     }
     if expression.is_empty() {
         return None;
@@ -114,6 +109,19 @@ fn reverting(basis: &Basis, coverage: &Coverage, common: &[Condition], reach: &R
     conditions.push(Condition { name: "may-change", expression });
     let webhook = entry(Entry::Revert, &rules, &conditions, reach);
     Some(configuration("MutatingWebhookConfiguration", &[webhook], reach))
+}
+
+/// Who makes a BreakGlass is stamped into it, and no other name is let in: where some policy offers one.
+fn stamped(basis: &Basis) -> Option<Value> {
+    basis.policy.rules.iter().any(|rule| rule.bounds().is_some()).then(|| {
+        json!({
+            "apiGroups": [GROUP],
+            "apiVersions": [VERSION],
+            "resources": [BREAK_GLASSES],
+            "operations": ["CREATE"],
+            "scope": "Cluster",
+        })
+    })
 }
 
 fn configuration(kind: &str, webhooks: &[Value], reach: &Reach) -> Value {

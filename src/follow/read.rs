@@ -8,6 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
+use crate::config::crd::GROUP;
 use crate::config::{SourceSettings, TreeReading};
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::schema::Schemas;
@@ -215,16 +216,21 @@ fn last_good(standing: &Standing, path: &Arc<str>, content: &[u8]) -> Vec<(Objec
         .collect()
 }
 
-/// Reads files on all cores; nothing is shared but what is known of kinds, and the threads end before this does.
-/// The fault of a manifest that asks for a break-glass: its object is declared, and the annotation opens nothing.
+/// The fault of a manifest that asks for a break-glass, or is one. It is declared all the same; an annotation opens nothing, and what
+/// has ended must not open again.
 fn break_glass(declared: &Declared) -> Option<Fault> {
     let json = std::str::from_utf8(&declared.json).ok()?;
-    Ask::of(serde_json::from_str(json).ok()?)?;
+    let what = if (declared.key.group(), declared.key.kind()) == (GROUP, "BreakGlass") {
+        format!("{} belongs in the cluster: from Git it would open anew whenever it is made again", declared.key)
+    } else {
+        Ask::of(serde_json::from_str(json).ok()?)?;
+        format!("the annotation {} of {} opens nothing in Git", ask::REASON, declared.key)
+    };
     let line = declared.lines.get(0).unwrap_or_default();
-    let what = format!("the annotation {} of {} opens nothing in Git", ask::REASON, declared.key);
     Some(Fault { file: declared.file.to_string(), line, what })
 }
 
+/// Reads files on all cores; nothing is shared but what is known of kinds, and the threads end before this does.
 fn render_all(batch: Vec<(Arc<str>, Loaded)>, context: render::Context<'_>) -> Vec<(Arc<str>, Outcome)> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let share = batch.len().div_ceil(cores).max(SHARED_FILES_MIN);

@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::drift::path::FieldPath;
 use crate::gate::duration::{duration, written};
+use crate::gate::ownership;
 use crate::gate::policy::Bounds;
 use crate::limits::BREAK_GLASS_DEFAULT;
 
@@ -125,6 +128,13 @@ impl Ask {
         let word = word.trim_matches('-');
         if word.is_empty() { "break-glass".to_owned() } else { word.to_owned() }
     }
+}
+
+/// When the annotation that gives the reason was set on an object, as the server notes it; nothing where it does not.
+pub fn set_at(object: &Value) -> Option<String> {
+    let owners = ownership::owners(object, &FieldPath::of(["metadata", "annotations", REASON]));
+    let times: Option<Vec<&str>> = owners.iter().map(|owner| owner["time"].as_str()).collect();
+    times?.into_iter().min().map(str::to_owned)
 }
 
 impl Move {

@@ -7,7 +7,7 @@ use crate::drift::path::FieldPath;
 use crate::gate::aim::Aim;
 use crate::gate::basis::{Basis, Entry, Source};
 use crate::gate::delegation::Delegated;
-use crate::gate::facts::Facts;
+use crate::gate::facts::{Facts, Owner};
 use crate::gate::finding::{Change, View};
 use crate::gate::ignore::Ignored;
 use crate::gate::policy::Rule;
@@ -38,6 +38,8 @@ pub struct Case<'c> {
     pub writer: Identity<'c>,
     /// What is left out of the declaration.
     pub ignored: Ignored<'c>,
+    /// The declared object that made the one that is written, where it is seen as a case of that.
+    pub maker: Option<Owner>,
 }
 
 impl<'c> Case<'c> {
@@ -54,6 +56,7 @@ impl<'c> Case<'c> {
             entry,
             source: id.and_then(|id| basis.sources.get(id)).map(|source| &**source),
             rule: id.and_then(|id| basis.policy.governing(&aim.key, Some(id))),
+            maker: None,
             writer: Identity::of(&write.user, &basis.policy, &aim.key, id),
             ignored: basis.ignored(&aim.key, id, entry.and_then(|entry| entry.head.as_deref()), Some(&write.user), now),
         }

@@ -7,7 +7,7 @@ use crate::gate::basis::Source;
 use crate::gate::case::Case;
 use crate::gate::facts::{Line, Question};
 use crate::gate::finding::Change;
-use crate::gate::glass::{Offer, Refusal};
+use crate::gate::incident::{Offer, Refusal};
 use crate::gate::message::{self, Doubt, Words};
 use crate::gate::policy::Mode;
 use crate::gate::ruling::{Ground, Ruled};
@@ -56,7 +56,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
     }
     // Only a write of which something is kept out may wait, or one that has to do with a break-glass; a question about the server
     // form says what weakened the ruling.
-    let mut questions = if verdict.takes_away() {
+    let mut questions = if verdict.takes_away() && ruled.ground != Ground::Forged {
         let fields = &verdict.fields[..ruled.counted.min(verdict.fields.len())];
         let mut questions = asked_of_git(case, fields, &ruled.ground);
         questions.extend(ruled.questions);
@@ -66,7 +66,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         ruled.questions.into_iter().filter(strengthens).collect()
     };
     questions.extend(ruled.incident.urgent);
-    Outcome { verdict, questions, asides: ruled.asides }
+    Outcome { verdict, questions, asides: ruled.asides, sets_break_glass: ruled.incident.is_set }
 }
 
 /// Puts the verdict in words.
@@ -119,9 +119,13 @@ fn say(
             })
         }),
         Ground::Deletion | Ground::Owners | Ground::Derived(_) => place,
-        Ground::None | Ground::Drift | Ground::Doubt | Ground::Preexisting | Ground::Undeclared | Ground::Stray(_) => {
-            None
-        }
+        Ground::None
+        | Ground::Drift
+        | Ground::Doubt
+        | Ground::Preexisting
+        | Ground::Undeclared
+        | Ground::Stray(_)
+        | Ground::Forged => None,
     };
     verdict.message = message;
     verdict.warnings = warnings;
@@ -140,7 +144,8 @@ fn doubt<'c>(case: &Case<'c>, source: &'c Source, ground: &Ground) -> Option<Dou
         | Ground::Deletion
         | Ground::Holding(_)
         | Ground::Stray(_)
-        | Ground::Derived(_) => None,
+        | Ground::Derived(_)
+        | Ground::Forged => None,
     };
     let refused = source.refused.as_ref().map(|(commit, fault)| Doubt::Refused(commit, fault));
     refused.or_else(silence).or_else(formless)

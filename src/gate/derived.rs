@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::gate::case::Case;
-use crate::gate::facts::Question;
+use crate::gate::facts::{Owner, Question};
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::Change;
@@ -30,9 +30,12 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
         return None;
     }
     let first = nearest(case)?;
-    if let Some(found) = of_owner(case, &first) {
+    if let Nearest::Controller(owner) = &first
+        && let Some(found) = of_owner(case, owner)
+    {
         return found.ruled();
     }
+    let (Nearest::Controller(Owner { key: first, .. }) | Nearest::Entered(first)) = first;
     match case.facts.owners.get(&first) {
         Some(Some(owners)) => owners.iter().find_map(|owner| of_owner(case, owner))?.ruled(),
         Some(None) => unknown(case, Vec::new()),
@@ -40,15 +43,21 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
     }
 }
 
-/// The object nearest to the write of which it is known that the write reaches into it: the one that is entered, or the
-/// controller of the one that is edited.
-fn nearest(case: &Case<'_>) -> Option<ObjectKey> {
+/// The object nearest to the write of which it is known that the write reaches into it.
+enum Nearest {
+    /// The one that is entered, or scaled: it is not shown.
+    Entered(ObjectKey),
+    /// The controller of the one that is edited.
+    Controller(Owner),
+}
+
+fn nearest(case: &Case<'_>) -> Option<Nearest> {
     let target = &case.write.target;
     let (resource, subresource) = (target.resource.as_str(), target.subresource.as_str());
     match case.write.change {
         Change::Connect => {
             let enters = target.group.is_empty() && resource == "pods" && ENTERED.contains(&subresource);
-            enters.then(|| case.aim.key.clone())
+            enters.then(|| Nearest::Entered(case.aim.key.clone()))
         }
         Change::Update { before, .. } => {
             let edits = EDITED
@@ -57,8 +66,8 @@ fn nearest(case: &Case<'_>) -> Option<ObjectKey> {
             // A Scale shows no owner.
             match (edits, subresource) {
                 (false, _) => None,
-                (true, "scale") => Some(case.aim.key.clone()),
-                (true, _) => controller(case, before),
+                (true, "scale") => Some(Nearest::Entered(case.aim.key.clone())),
+                (true, _) => controller(case, before).map(Nearest::Controller),
             }
         }
         Change::Create { .. } | Change::Delete { .. } => None,
@@ -79,11 +88,12 @@ impl<'c> Found<'c> {
     }
 }
 
-fn of_owner<'c>(case: &Case<'c>, owner: &ObjectKey) -> Option<Found<'c>> {
-    let entry = case.basis.index.objects.get(owner).filter(|entry| entry.head.is_some())?;
+fn of_owner<'c>(case: &Case<'c>, owner: &Owner) -> Option<Found<'c>> {
+    let entry = case.basis.index.objects.get(&owner.key).filter(|entry| entry.head.is_some())?;
     let source = case.basis.sources.get(&entry.source).map(|source| &**source);
-    let rule = case.basis.policy.governing(owner, Some(&entry.source));
-    Some(Found(Case { entry: Some(entry), source, rule, ..case.clone() }))
+    let rule = case.basis.policy.governing(&owner.key, Some(&entry.source));
+    let maker = Some(owner.clone());
+    Some(Found(Case { entry: Some(entry), source, rule, maker, ..case.clone() }))
 }
 
 /// Whose it is, nobody said: let in, and on the record under the first policy that may mind.
@@ -98,7 +108,7 @@ fn unknown<'c>(case: &Case<'c>, questions: Vec<Question>) -> Option<(Case<'c>, R
 }
 
 /// The controller that an object names.
-fn controller(case: &Case<'_>, object: &RawValue) -> Option<ObjectKey> {
+fn controller(case: &Case<'_>, object: &RawValue) -> Option<Owner> {
     let object = Document::parse(object.get().as_bytes()).ok()?;
     let mut owners = object.root().get("metadata")?.get("ownerReferences")?.children();
     let owner = owners.find(|owner| owner.get("controller").is_some_and(|at| at.to_json() == "true"))?;
@@ -107,5 +117,5 @@ fn controller(case: &Case<'_>, object: &RawValue) -> Option<ObjectKey> {
     let kind = text("kind")?;
     let namespaced = case.basis.schemas.kind(group, kind).is_none_or(|info| info.namespaced);
     let namespace = if namespaced { case.aim.key.namespace() } else { "" };
-    Some(ObjectKey::new(group, kind, namespace, text("name")?))
+    Some(Owner { key: ObjectKey::new(group, kind, namespace, text("name")?), uid: text("uid")?.to_owned() })
 }

@@ -11,8 +11,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::ask::Ask;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
-use crate::gate::glass::Glass;
 use crate::gate::grant::Grant;
+use crate::gate::incident::Glass;
 use crate::gate::write::User;
 
 /// Something that only the world can tell. Raised only where the write is refused, or an answer may make it so.
@@ -34,7 +34,7 @@ pub enum Question {
     /// Make the record of this break-glass, before the write that opens it is answered. Silence: it does not count.
     Open(Opening),
     /// Is there an open record of this name, or of one that followed it? Another replica may just have made it. Silence: no.
-    Record(String),
+    Record(Sought),
     /// Note in this record that it has ended. Silence: it ends with its time.
     End {
         /// The record and what it says.
@@ -46,6 +46,16 @@ pub enum Question {
     Owner(ObjectKey),
     /// Is this namespace terminating, and what are its annotations? Silence: not terminating, none.
     Namespace(String),
+}
+
+impl Question {
+    /// Whether it is about a way through in an incident.
+    pub fn is_of_break_glass(&self) -> bool {
+        match self {
+            Self::Access { .. } | Self::Open(_) | Self::Record(_) | Self::End { .. } | Self::Namespace(_) => true,
+            Self::Fetch(_) | Self::Blame(_) | Self::Form(_) | Self::Owner(_) => false,
+        }
+    }
 }
 
 /// A break-glass that an annotation opens.
@@ -65,6 +75,24 @@ pub struct Opening {
     pub by: String,
     /// Records of the same object that it takes the place of.
     pub replaces: Vec<String>,
+}
+
+/// A record that is looked for because an annotation stands for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sought {
+    /// Its name.
+    pub record: String,
+    /// When the annotation was set, as the server notes it: before that its record was made. Set anew it was set at another time.
+    pub set: Option<String>,
+}
+
+/// A controller of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The controller.
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: String,
 }
 
 /// What the API server says of a right.
@@ -87,6 +115,8 @@ pub struct Namespace {
     pub uid: Option<String>,
     /// What its annotations ask for.
     pub ask: Option<Ask>,
+    /// When that was set, as the server notes it.
+    pub set: Option<String>,
 }
 
 /// A declaration whose server form is asked for.
@@ -188,7 +218,7 @@ pub struct Facts {
     /// What the server makes of declarations of the object.
     pub forms: Forms,
     /// Controllers of an object, the nearest first; `None` where it was asked and is not known.
-    pub owners: BTreeMap<ObjectKey, Option<Vec<ObjectKey>>>,
+    pub owners: BTreeMap<ObjectKey, Option<Vec<Owner>>>,
 }
 
 #[cfg(test)]

@@ -7,90 +7,18 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::drift::path::FieldPath;
 use crate::gate::ask::{self, Ask, Move, Void};
 use crate::gate::case::Case;
-use crate::gate::facts::{Access, Namespace, Opening, Pass, Question};
+use crate::gate::facts::{Access, Namespace, Opening, Owner, Pass, Question, Sought};
 use crate::gate::grant::{Grant, Place, What, Who};
+use crate::gate::incident::{Act, Glass, Offer, Refusal};
 use crate::gate::message;
 use crate::gate::policy::{Bounds, Mode, Rule};
 use crate::gate::ruling::Ruled;
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::Change;
-
-/// What a write has to do with a break-glass.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Glass {
-    /// What it does.
-    pub act: Act,
-    /// The record; of a dry-run, which opens none, the one that it would be.
-    pub record: String,
-    /// Why the glass is broken.
-    pub reason: String,
-    /// Until when, at the latest.
-    #[serde(rename = "until")]
-    pub ends: Timestamp,
-}
-
-/// What a write does with a break-glass.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Act {
-    /// Opens it.
-    Opened,
-    /// Is let in by it.
-    Used,
-    /// Ends it.
-    Ended,
-}
-
-impl Act {
-    /// As records and audit annotations write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Opened => "Opened",
-            Self::Used => "Used",
-            Self::Ended => "Ended",
-        }
-    }
-}
-
-/// A break-glass that somebody asked for and that does not count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The reason that was given for it.
-    pub reason: String,
-    /// Why it does not count, in words.
-    pub why: String,
-}
-
-/// What a break-glass adds to what is ruled.
-#[derive(Debug, Clone, Default)]
-pub struct Incident {
-    /// What the write does with one.
-    pub glass: Option<Glass>,
-    /// One that does not count.
-    pub void: Option<Refusal>,
-    /// Whether one could let in what is refused.
-    pub offer: Offer,
-    /// Questions whose answers matter to a write that is let in, too.
-    pub urgent: Vec<Question>,
-    /// Places that the write may not move: as they stood before it they stay.
-    pub kept: Vec<FieldPath>,
-    /// What is told where they are kept.
-    pub told: Vec<String>,
-}
-
-/// Whether the governing policy offers a way through in an incident.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Offer {
-    /// It does not, or none is needed.
-    #[default]
-    None,
-    /// By a break-glass.
-    BreakGlass,
-}
 
 /// A write, seen by who might have broken the glass for it.
 pub(crate) struct Plea<'p> {
@@ -114,7 +42,7 @@ enum Way {
 }
 
 /// What is ruled once every way through was tried. What is only observed breaks nothing.
-pub(crate) fn applied(case: &Case<'_>, ruled: Ruled) -> Ruled {
+pub(crate) fn applied(case: &Case<'_>, mut ruled: Ruled) -> Ruled {
     let refused = ruled.mode == Mode::Enforce && ruled.ruling >= Ruling::Revert;
     let name = ruled.policy.as_deref();
     let named = name.and_then(|name| case.basis.policy.rules.iter().find(|rule| rule.name == name));
@@ -124,6 +52,7 @@ pub(crate) fn applied(case: &Case<'_>, ruled: Ruled) -> Ruled {
         return ruled;
     }
     let plea = Plea::of(case, rule);
+    ruled.incident.is_set = matches!(plea.moved, Move::Set(_));
     match &plea.moved {
         Move::None if !refused => ruled,
         Move::None => plea.settle(ruled, refused, Way::Closed(None)),
@@ -260,19 +189,22 @@ impl<'p> Plea<'p> {
         let (place, now) = (self.place(), self.case.now);
         let mut open: Vec<Arc<Grant>> = self.case.basis.grants.covering(place, now).cloned().collect();
         // Who may change an object may reach into what it made.
-        let owner = self.case.declared().map(|declared| &declared.key).filter(|owner| *owner != place.object);
-        open.extend(owner.into_iter().flat_map(|owner| self.case.basis.grants.of_owner(owner, place, now)).cloned());
+        if let Some(Owner { key, uid }) = &self.case.maker {
+            let maker = Place { object: key, uid: Some(uid), ..place };
+            open.extend(self.case.basis.grants.covering(maker, now).cloned());
+        }
         let mut questions = Vec::new();
         let namespace = self.case.aim.key.namespace();
         if self.home().is_none() && self.case.basis.grants.is_of_namespace(namespace) {
             questions.push(Question::Namespace(namespace.to_owned()));
         }
-        let own = self.before.as_ref().zip(self.uid.as_deref());
-        let home = self.home().and_then(|home| home.ask.as_ref().zip(home.uid.as_deref()));
-        for name in own.into_iter().chain(home).map(|(ask, uid)| ask.record(uid)) {
-            match self.case.facts.records.get(&name) {
-                _ if open.iter().any(|grant| grant.record.starts_with(&name)) => {}
-                None => questions.push(Question::Record(name)),
+        let own = self.before.as_ref().zip(self.uid.as_deref()).map(|(ask, uid)| (ask, uid, self.set()));
+        let home = self.home().and_then(|home| Some((home.ask.as_ref()?, home.uid.as_deref()?, home.set.clone())));
+        for (ask, uid, set) in own.into_iter().chain(home) {
+            let record = ask.record(uid);
+            match self.case.facts.records.get(&record) {
+                _ if open.iter().any(|grant| grant.record.starts_with(&record)) => {}
+                None => questions.push(Question::Record(Sought { record, set })),
                 Some(known) => {
                     let known = known.iter().filter(|grant| grant.is_open(now) && grant.covers(place));
                     open.extend(known.cloned());
@@ -341,6 +273,12 @@ impl<'p> Plea<'p> {
             What::Object(key, _) => *key == self.case.aim.key,
             What::Matching(_) => false,
         })
+    }
+
+    /// When the annotation that stands on the object was set.
+    fn set(&self) -> Option<String> {
+        let Change::Update { before, .. } = self.case.write.change else { return None };
+        ask::set_at(&serde_json::from_str(before.get()).ok()?)
     }
 
     fn place(&self) -> Place<'_> {

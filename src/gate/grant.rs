@@ -178,17 +178,6 @@ impl Grants {
         !self.of_object.is_empty() && self.of_object.contains_key(&namespace(name))
     }
 
-    /// The open grants that are about the object that made this, by its key: what it made does not tell its uid.
-    pub fn of_owner<'g>(
-        &'g self,
-        owner: &'g ObjectKey,
-        made: Place<'g>,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &'g Arc<Grant>> {
-        let own = self.of_object.get(owner).into_iter().flatten().filter(move |grant| grant.is_open(now));
-        own.chain(self.covering(Place { object: owner, uid: None, ..made }, now))
-    }
-
     /// The open grants that are about a Namespace of this name, whichever it is.
     pub fn of_namespace<'g>(&'g self, name: &str, now: Timestamp) -> impl Iterator<Item = &'g Arc<Grant>> + use<'g> {
         let of = (!self.of_object.is_empty() && !name.is_empty()).then(|| self.of_object.get(&namespace(name)));

@@ -1,25 +1,23 @@
 //! Which fields does a deployer leave alone while the glass is broken? Those that the incident moved: so that self-heal does not
 //! undo its fix, and nobody needs to suspend anything.
 //!
-//! What the incident moved is computed from the object's drift, not stored: where it differs from what Git said when the glass was
-//! broken. What Git changes after that goes in.
+//! What the incident moved is computed from the object's drift, not stored: see [`moved`]. All else that Git says goes in.
 
 use std::sync::Arc;
 
-use crate::drift::document::Document;
 use crate::drift::path::FieldPath;
 use crate::gate::aim::Reach;
 use crate::gate::case::Case;
 use crate::gate::facts::Question;
-use crate::gate::finding::{Change, Finding};
+use crate::gate::finding::Finding;
 use crate::gate::glass::Plea;
 use crate::gate::grant::Grant;
-use crate::gate::lookup::Lookup;
 use crate::gate::message;
+use crate::gate::moved;
 use crate::gate::revert::union_of;
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::sides::Sides;
-use crate::gate::verdict::{Class, Ruling, WriterRole};
+use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write;
 
 /// What a deployer's write leaves alone.
@@ -47,42 +45,12 @@ pub(crate) fn of(case: &Case<'_>, finding: &Finding, sides: &Sides<'_>) -> Hold 
     let (mut open, urgent) = plea.open_grants();
     open.retain(|grant| grant.is_within(bounds));
     let Some(grant) = open.into_iter().min_by_key(|grant| grant.opened) else { return Hold { urgent, ..none } };
-    let moved = moved(case, finding, sides, &grant);
+    let moved = moved::by_incident(case, finding, sides, &grant);
     let told = moved.iter().map(|change| message::kept_warning(&case.aim.key, &change.path, &grant)).collect();
     let mut kept: Vec<FieldPath> =
         moved.iter().map(|change| union_of(&change.path).unwrap_or_else(|| change.path.clone())).collect();
     kept.extend(plea.stripped());
     Hold { grant: Some(grant), kept, told, urgent }
-}
-
-/// What the write would move of what the incident moved.
-fn moved<'f>(case: &Case<'_>, finding: &'f Finding, sides: &Sides<'_>, grant: &Grant) -> Vec<&'f Change> {
-    let baseline = case.entry.and_then(|entry| entry.at(grant.opened)).unwrap_or_default();
-    // The same write seen from what Git said then: what stood apart from that before the write.
-    let apart = case.view().moves(&baseline, sides).unwrap_or_default();
-    let apart: Vec<&FieldPath> = apart.iter().filter(|change| stood_apart(change)).map(|change| &change.path).collect();
-    let read = Document::parse(&baseline).unwrap_or_default();
-    let mut declared = Lookup::of(&read);
-    let is_apart = |path: &FieldPath| apart.iter().any(|other| other.covers(path) || path.covers(other));
-    let touched = finding.changes.iter().filter(|change| !case.is_free(change, finding.condemned));
-    touched
-        .filter(|change| match change.class {
-            Class::Restores | Class::Drifts | Class::Reordered => is_apart(&change.path),
-            // A deployer's own additions are its right; what the incident added it would take away.
-            Class::Undeclared => {
-                change.before.is_some() && (declared.at(&change.path).is_none() || is_apart(&change.path))
-            }
-            Class::Preexisting => false,
-        })
-        .collect()
-}
-
-fn stood_apart(change: &Change) -> bool {
-    match change.class {
-        Class::Preexisting | Class::Restores => true,
-        Class::Drifts | Class::Reordered => change.before.is_some(),
-        Class::Undeclared => false,
-    }
 }
 
 impl Hold {

@@ -9,8 +9,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::ask::REASON;
 use crate::gate::basis::{CommitId, Fault};
-use crate::gate::glass::{Act, Glass, Offer, Refusal};
 use crate::gate::grant::Grant;
+use crate::gate::incident::{Act, Glass, Offer, Refusal};
 use crate::gate::removal::{Held, HeldObject, Loss};
 use crate::gate::ruling::Ground;
 use crate::gate::text::{shortened, tame, without_immutable};
@@ -102,7 +102,9 @@ impl Words<'_> {
             Ground::Doubt => format!("{object} may drift from Git"),
             Ground::Preexisting => format!("{object} differed from Git already"),
             Ground::Undeclared => format!("{object} gets what Git does not declare"),
-            Ground::Deletion | Ground::Holding(_) | Ground::Stray(_) | Ground::Derived(_) => self.first_line(),
+            Ground::Deletion | Ground::Holding(_) | Ground::Stray(_) | Ground::Derived(_) | Ground::Forged => {
+                self.first_line()
+            }
         };
         let mut warnings: Vec<String> =
             self.fields.iter().take(WARNINGS_MAX).map(|field| self.field_warning(&lead, field)).collect();
@@ -156,6 +158,7 @@ impl Words<'_> {
                 format!(" belongs to {}, which Git declares", shortened(&owner.to_string(), WARNING_CHARS_MAX / 3))
             }
             Ground::Derived(None) => " may belong to what Git declares".to_owned(),
+            Ground::Forged => " bears the name of another creator in spec.createdBy".to_owned(),
         };
         format!("{}{rest}", self.object_within(WARNING_CHARS_MAX - rest.chars().count()))
     }
@@ -256,6 +259,7 @@ impl Words<'_> {
             },
             Ground::Stray(_) => "declare it there",
             Ground::Derived(_) => "change what Git declares of it",
+            Ground::Forged => "leave it out, Landfast fills it in",
         }
     }
 }

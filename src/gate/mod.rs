@@ -27,17 +27,19 @@ pub mod exempt;
 pub mod explain;
 pub mod facts;
 pub mod finding;
-pub mod glass;
+mod glass;
 pub mod grant;
 pub mod history;
 mod hold;
 pub mod ignore;
+pub mod incident;
 pub mod json;
 pub mod live;
 pub mod lookup;
 pub mod managers;
 mod mark;
 pub mod message;
+mod moved;
 pub mod optout;
 mod owners;
 pub(crate) mod ownership;
@@ -93,11 +95,13 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
             let removal = Removal::of(&aim.key, before, case.declared(), &basis.index);
             glass::applied(&case, ruling::of_removal(&case, &removal))
         }
-        (_, Change::Create { .. } | Change::Update { .. } | Change::Connect) => match case.declared() {
-            Some(declared) => of_change(&case, declared),
-            None if stamp::is_due(write) => stamp::stamped(write),
-            None => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
-        },
+        (_, Change::Create { .. } | Change::Update { .. } | Change::Connect) => {
+            match (stamp::ruled(&case), case.declared()) {
+                (Some(stamped), _) => stamped,
+                (None, Some(declared)) => of_change(&case, declared),
+                (None, None) => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
+            }
+        }
     };
     let lost = ruling::of_loss(&case, &definition::robbed(&case), &ruled);
     conclude::outcome(&case, lost.map_or(ruled, |lost| glass::applied(&case, lost)))

@@ -99,8 +99,8 @@ impl<'a> Answer<'a> {
             answer.response.warnings = verdict.warnings.iter().map(String::as_str).collect();
             answer.response.audit_annotations = annotations(verdict);
         }
-        answer.response.warnings.extend(verdict.kept.iter().map(String::as_str));
         if !verdict.patch.is_empty() {
+            answer.response.warnings.extend(verdict.kept.iter().map(String::as_str));
             answer.response.patch_type = Some("JSONPatch");
             answer.response.patch = Some(STANDARD.encode(verdict.patch.to_json()));
         }

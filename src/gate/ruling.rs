@@ -7,7 +7,7 @@ use crate::gate::case::Case;
 use crate::gate::deployer;
 use crate::gate::facts::{FormOf, Question};
 use crate::gate::finding::{Certainty, Change, Finding};
-use crate::gate::glass::Incident;
+use crate::gate::incident::Incident;
 use crate::gate::optout;
 use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
@@ -67,6 +67,8 @@ pub enum Ground {
     Stray(SourceId),
     /// The object was made by this declared one, or by one that is not known.
     Derived(Option<ObjectKey>),
+    /// A BreakGlass bears the name of somebody else than its creator.
+    Forged,
 }
 
 /// What the governing policy says; without one all is observed as if the defaults were enforced.

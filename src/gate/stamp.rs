@@ -1,28 +1,55 @@
-//! Who creates this BreakGlass? Stamped into it on its way in, because only admission knows.
+//! Who creates this BreakGlass? Stamped into it on its way in, because only admission knows; what bears the name of another after
+//! that is refused. All else of a BreakGlass is RBAC's to allow, also where Git declares it.
 
 use serde_json::json;
 
+use crate::drift::document::{At, Document};
 use crate::drift::path::FieldPath;
+use crate::gate::case::Case;
+use crate::gate::facts::Pass;
 use crate::gate::patch::Rewrite;
-use crate::gate::ruling::Ruled;
+use crate::gate::policy::Mode;
+use crate::gate::ruling::{Ground, Ruled};
+use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::{Change, Write};
 
-/// Whether the write makes a BreakGlass.
-pub(crate) fn is_due(write: &Write<'_>) -> bool {
-    let target = &write.target;
-    matches!(write.change, Change::Create { .. })
-        && (target.group.as_str(), target.resource.as_str(), target.subresource.as_str())
-            == ("landfast.dev", "breakglasses", "")
+/// What is ruled of a new BreakGlass; `None` of any other write.
+pub(crate) fn ruled(case: &Case<'_>) -> Option<Ruled> {
+    let Change::Create { after } = case.write.change else { return None };
+    if !is_break_glass(case.write) {
+        return None;
+    }
+    let mut ruled = Ruled::foreign("made by whom RBAC lets");
+    let user = &case.write.user.name;
+    match case.facts.pass {
+        // Landfast makes records of what others open.
+        _ if case.writer.role == WriterRole::Landfast => {}
+        Pass::Changing => {
+            if let Some(mut rewrite) = Rewrite::of(case.write.change) {
+                let stamp = json!({ "spec": { "createdBy": user } });
+                // A BreakGlass without a spec is refused anyway.
+                let _stamped = rewrite.put(&FieldPath::of(["spec", "createdBy"]), &stamp);
+                ruled.patch = rewrite.patch();
+            }
+        }
+        // Without any name it grants nothing.
+        Pass::Last if creator(after.get()).is_none_or(|name| name == *user) => {}
+        Pass::Last => {
+            (ruled.ruling, ruled.mode) = (Ruling::Deny, Mode::Enforce);
+            (ruled.ground, ruled.reason) = (Ground::Forged, "bears the name of another creator");
+        }
+    }
+    Some(ruled)
 }
 
-/// Lets it in with the name of its creator, whatever stood there.
-pub(crate) fn stamped(write: &Write<'_>) -> Ruled {
-    let mut ruled = Ruled::foreign("made by whom RBAC lets");
-    if let Some(mut rewrite) = Rewrite::of(write.change) {
-        let stamp = json!({ "spec": { "createdBy": write.user.name } });
-        // A BreakGlass without a spec is refused anyway.
-        let _stamped = rewrite.put(&FieldPath::of(["spec", "createdBy"]), &stamp);
-        ruled.patch = rewrite.patch();
-    }
-    ruled
+fn is_break_glass(write: &Write<'_>) -> bool {
+    let target = &write.target;
+    (target.group.as_str(), target.resource.as_str(), target.subresource.as_str())
+        == ("landfast.dev", "breakglasses", "")
+}
+
+/// The name that it bears.
+fn creator(object: &str) -> Option<String> {
+    let object = Document::parse(object.as_bytes()).ok()?;
+    object.root().get("spec")?.get("createdBy").and_then(At::as_str).map(str::to_owned)
 }

@@ -6,8 +6,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
 use crate::gate::facts::{FormOf, Question};
-use crate::gate::glass::Glass;
 use crate::gate::ignore::Exception;
+use crate::gate::incident::Glass;
 use crate::gate::patch::Patch;
 use crate::gate::write::User;
 
@@ -252,4 +252,6 @@ pub struct Outcome {
     pub questions: Vec<Question>,
     /// Server forms that would tell more of a write that is let in anyway: taken where they are at hand, never waited for.
     pub asides: Vec<FormOf>,
+    /// Whether the write sets the annotation of a break-glass: one that does not count goes, also where the write goes in otherwise.
+    pub sets_break_glass: bool,
 }

@@ -50,6 +50,8 @@ pub struct Write<'r> {
     pub target: Target,
     /// What is to change. The objects are unread JSON: an undeclared object costs no parse.
     pub change: Change<'r>,
+    /// How the client asked for it, unread.
+    pub options: Option<&'r RawValue>,
 }
 
 /// What is to change.
@@ -113,7 +115,15 @@ impl<'r> Write<'r> {
             target: Target::of(&request, change)?,
             user: user(request.user_info)?,
             change,
+            options: request.options,
         })
+    }
+
+    /// The name under which the server notes what this write owns, where the client gave one. It can be forged: it says nothing of
+    /// who writes.
+    pub fn field_manager(&self) -> Option<String> {
+        let options: wire::Options = serde_json::from_str(self.options?.get()).ok()?;
+        options.field_manager.filter(|name| !name.is_empty())
     }
 }
 
@@ -263,6 +273,14 @@ mod wire {
         #[serde(borrow)]
         pub(super) old_object: Option<&'r RawValue>,
         pub(super) dry_run: Option<bool>,
+        #[serde(borrow)]
+        pub(super) options: Option<&'r RawValue>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct Options {
+        pub(super) field_manager: Option<String>,
     }
 
     #[derive(Deserialize)]

@@ -18,6 +18,9 @@ pub const ACCESS_KEPT: usize = 4_096;
 /// Longest wait for one answer about a break-glass: whether the writer has the right, and then that its record is made.
 pub const GLASS_WAIT_MAX: Duration = Duration::from_millis(800);
 
+/// How many annotations are remembered that stand for no open record.
+pub const DEAD_KEPT: usize = 4_096;
+
 /// How often the same break-glass may be opened on one object, each time after the last has ended.
 pub const REOPENED_MAX: u32 = 50;
 
@@ -29,12 +32,13 @@ pub const GLASS_CHECK: Duration = Duration::from_secs(1);
 
 /// How long a Lease holds that is not renewed; how long its holder leads without renewing it; how often each replica looks at it.
 ///
-/// A takeover takes at most the first and the third together, and a call: under 15 seconds.
+/// A takeover takes at most the first and the third together, and a call: under 15 seconds. Of a Lease that is given back only the
+/// third, and a call.
 pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 /// See [`LEASE_DURATION`].
 pub const LEASE_RENEW_MAX: Duration = Duration::from_secs(6);
 /// See [`LEASE_DURATION`].
-pub const LEASE_RETRY: Duration = Duration::from_secs(2);
+pub const LEASE_RETRY: Duration = Duration::from_secs(1);
 /// Longest that one attempt to hold it may take.
 pub const LEASE_CALL_MAX: Duration = Duration::from_secs(2);
 

@@ -102,7 +102,8 @@ impl Admission {
     }
 
     /// Decides, asks, and decides anew on the newest basis, until nothing is asked or the time is over. The mutating pass asks
-    /// only before it takes something away; what is refused the validating pass asks about.
+    /// only before it takes something away, an annotation of a break-glass that does not count among it; what is refused the
+    /// validating pass asks about.
     async fn judge(&self, entry: Entry, review: Bytes, until: Instant) -> Result<Ruled, Undecided> {
         let pass = match entry {
             Entry::Revert => Pass::Changing,
@@ -112,10 +113,11 @@ impl Admission {
         let mut asked: Vec<Question> = Vec::new();
         for _ in 0..limits::ROUNDS_MAX {
             let ruled = self.rule(entry, &review, &facts, until).await?;
-            if entry == Entry::Revert && ruled.outcome.verdict.ruling == Ruling::Deny {
+            let refused = entry == Entry::Revert && ruled.outcome.verdict.ruling == Ruling::Deny;
+            if refused && !ruled.outcome.sets_break_glass {
                 return Ok(ruled);
             }
-            let open = |question: &&Question| !asked.contains(question);
+            let open = |question: &&Question| !asked.contains(question) && (!refused || question.is_of_break_glass());
             let new: Vec<Question> = ruled.outcome.questions.iter().filter(open).cloned().collect();
             if new.is_empty() || Instant::now() >= until {
                 if take_at_hand(self.answers.as_ref(), &ruled.outcome.asides, &mut facts) {

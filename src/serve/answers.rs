@@ -7,10 +7,9 @@ use futures::future::{BoxFuture, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use crate::audit::metrics::{Asked, Metrics};
-use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
-use crate::gate::facts::{Access, Facts, FormOf, Namespace, Opening, Question};
+use crate::gate::facts::{Access, Facts, FormOf, Namespace, Opening, Owner, Question, Sought};
 use crate::gate::grant::Grant;
 use crate::limits;
 
@@ -30,7 +29,7 @@ pub enum Answer {
     /// To [`Question::End`]: it is noted.
     Ended,
     /// To [`Question::Owner`]: the controllers above the object, the nearest first.
-    Owned(Vec<ObjectKey>),
+    Owned(Vec<Owner>),
     /// To [`Question::Form`]: what the server makes of the declaration.
     Formed(Arc<Form>),
     /// To [`Question::Fetch`]: it was asked so often just now that it was not asked again.
@@ -142,7 +141,7 @@ fn take(facts: &mut Facts, question: &Question, answer: Answer) {
             let access = if let Answer::Access(access) = answer { access } else { Access::Unknown };
             facts.access.insert(policy.clone(), access);
         }
-        Question::Open(Opening { record, .. }) | Question::Record(record) => {
+        Question::Open(Opening { record, .. }) | Question::Record(Sought { record, .. }) => {
             let grant = if let Answer::Record(grant) = answer { grant } else { None };
             facts.records.insert(record.clone(), grant);
         }

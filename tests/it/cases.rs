@@ -5,7 +5,7 @@
 //! `declared` (manifests), `earlier` (`- {ended: seconds ago, declared}`, the newest first), `policy`, `writer`, `groups`,
 //! `grants` (BreakGlass: `name`, `opened` so many minutes ago, `spec`), `owners` (of every file), `refused` (where a newer commit went wrong: its file and line),
 //! `facts` (`terminating`, `fetched`, `silent`; `access`: whether the writer may break the glass; `records`, `home`; `forms`: what the server makes of the first declaration and of earlier ones, `null` where
-//! it was asked in vain; `owners`: the controllers of an object, each as `group/Kind/namespace/name`), and the write: `operation`, `subresource`, `version`, `live` (a manifest; the first
+//! it was asked in vain; `owners`: the controllers of an object, each as `group/Kind/namespace/name/uid`; `pass`: `Changing`), and the write: `operation`, `subresource`, `version`, `manager` (its field manager), `live` (a manifest; the first
 //! declared one where absent) and `change` (what is merged into it, as kubectl's merge patch does).
 
 use std::fmt::Write as _;
@@ -21,11 +21,11 @@ use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, CommitId, CommitInfo, Entry, Fault, Index, Objects, SourceId};
 use landfast::gate::decide;
-use landfast::gate::facts::{Access, Facts, Line, Namespace};
-use landfast::gate::glass::Glass;
+use landfast::gate::facts::{Access, Facts, Line, Namespace, Owner, Pass};
 use landfast::gate::grant::{Grant, Grants};
 use landfast::gate::history::{Packed, Past};
 use landfast::gate::ignore::Ignore;
+use landfast::gate::incident::Glass;
 use landfast::gate::json;
 use landfast::gate::policy::{Bounds, Delegation, KindName, Mode, Role, Rule, Subject, Writer};
 use landfast::gate::verdict::{Outcome, Ruling};
@@ -92,7 +92,8 @@ pub(crate) fn basis(case: &Value) -> Basis {
     for object in rendered(declared, &schemas) {
         let past = past(case, &object, &schemas);
         let key = object.key.clone();
-        objects.insert(key, Entry { source: id.clone(), head: Some(object), since: now() - 60.seconds(), past });
+        let since = now() - case["earlier"][0]["ended"].as_i64().unwrap_or(60).seconds();
+        objects.insert(key, Entry { source: id.clone(), head: Some(object), since, past });
     }
     for key in case["dropped"].as_array().into_iter().flatten() {
         let object = rendered(key.as_str().unwrap(), &schemas).remove(0);
@@ -204,6 +205,9 @@ fn writer(user: &str, role: Role) -> Writer {
 
 fn facts(case: &Value, basis: &Basis) -> Facts {
     let mut facts = Facts::default();
+    if case["facts"]["pass"] == "Changing" {
+        facts.pass = Pass::Changing;
+    }
     for namespace in case["facts"]["terminating"].as_array().into_iter().flatten() {
         let terminating = Namespace { terminating: true, ..Namespace::default() };
         facts.namespaces.insert(namespace.as_str().unwrap().to_owned(), terminating);
@@ -234,7 +238,8 @@ fn facts(case: &Value, basis: &Basis) -> Facts {
             let parts: Vec<&str> = text.split('/').collect();
             ObjectKey::new(parts[0], parts[1], parts[2], parts[3])
         };
-        let owners = owners.as_array().map(|all| all.iter().map(|owner| key(owner.as_str().unwrap())).collect());
+        let owner = |text: &str| Owner { key: key(text), uid: text.split('/').nth(4).unwrap_or_default().to_owned() };
+        let owners = owners.as_array().map(|all| all.iter().map(|it| owner(it.as_str().unwrap())).collect());
         facts.owners.insert(key(object), owners);
     }
     for (name, set) in [("fetched", &mut facts.fetched), ("silent", &mut facts.silent)] {
@@ -284,7 +289,7 @@ fn review(case: &Value, basis: &Basis) -> Value {
         "resource": { "group": group, "version": version, "resource": resource },
         "subResource": (!subresource.is_empty()).then_some(subresource),
         "userInfo": { "username": case["writer"].as_str().unwrap_or("alice"), "groups": case["groups"] },
-        "object": object, "oldObject": old,
+        "object": object, "oldObject": old, "options": { "fieldManager": case["manager"] },
     }})
 }
 

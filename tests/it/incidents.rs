@@ -19,17 +19,17 @@ use crate::testbed::user::User;
 const POLICIES: &str = include_str!("../data/incident.yaml");
 
 /// A reason that the policies take.
-const REASON: &str = "INC-1 the shop is down";
+pub(crate) const REASON: &str = "INC-1 the shop is down";
 
 /// One control plane, one repository, one landfast or more.
-struct Shop {
-    plane: ControlPlane,
+pub(crate) struct Shop {
+    pub(crate) plane: ControlPlane,
     repository: Mutex<Repository>,
-    landfast: Vec<Landfast>,
+    pub(crate) landfast: Vec<Landfast>,
     balancer: Balancer,
 }
 
-static SHOP: LazyLock<Shop> = LazyLock::new(|| Shop::open(1));
+pub(crate) static SHOP: LazyLock<Shop> = LazyLock::new(|| Shop::open(1));
 
 /// Of its own for the test that cuts connections: others would lose a review.
 static REPLICATED: LazyLock<Shop> = LazyLock::new(|| Shop::open(2));
@@ -54,13 +54,13 @@ impl Shop {
 }
 
 /// One test's namespace, with the declared Deployment `web` in it.
-struct Case {
-    shop: &'static Shop,
-    namespace: String,
+pub(crate) struct Case {
+    pub(crate) shop: &'static Shop,
+    pub(crate) namespace: String,
 }
 
 impl Case {
-    fn new(policy: &str) -> Self {
+    pub(crate) fn new(policy: &str) -> Self {
         Self::of(&SHOP, policy)
     }
 
@@ -73,7 +73,7 @@ impl Case {
         case
     }
 
-    fn declare(&self, template: &str) {
+    pub(crate) fn declare(&self, template: &str) {
         let file = format!("{}.yaml", self.namespace);
         let commit = self.shop.repository.lock().unwrap().commit(&[(&file, &self.manifest(template))], "Declare");
         for landfast in &self.shop.landfast {
@@ -90,45 +90,45 @@ impl Case {
         template.replace("$NAMESPACE", &self.namespace)
     }
 
-    fn kubectl(&self, user: User, args: &[&str]) -> Output {
+    pub(crate) fn kubectl(&self, user: User, args: &[&str]) -> Output {
         self.shop.plane.kubectl(user, &[&["-n", &self.namespace], args].concat())
     }
 
-    fn feed(&self, user: User, args: &[&str], template: &str) -> Output {
+    pub(crate) fn feed(&self, user: User, args: &[&str], template: &str) -> Output {
         self.shop.plane.kubectl_with_input(user, &[&["-n", &self.namespace], args].concat(), &self.manifest(template))
     }
 
-    fn web(&self) -> Value {
+    pub(crate) fn web(&self) -> Value {
         let answer = self.kubectl(User::Admin, &["get", "deployment", "web", "-o", "json"]).succeeds();
         serde_json::from_str(&answer.stdout).unwrap()
     }
 
-    fn replicas(&self) -> Value {
+    pub(crate) fn replicas(&self) -> Value {
         self.web()["spec"]["replicas"].clone()
     }
 
-    fn annotation(&self) -> Value {
+    pub(crate) fn annotation(&self) -> Value {
         self.web()["metadata"]["annotations"]["landfast.dev/break-glass"].clone()
     }
 
     /// Sets the annotation and, in the same write, so many replicas.
-    fn break_glass(&self, user: User, reason: &str, replicas: u32) -> Output {
+    pub(crate) fn break_glass(&self, user: User, reason: &str, replicas: u32) -> Output {
         let patch = format!(
             r#"{{"metadata":{{"annotations":{{"landfast.dev/break-glass":"{reason}"}}}},"spec":{{"replicas":{replicas}}}}}"#
         );
         self.kubectl(user, &["patch", "deployment", "web", "-p", &patch])
     }
 
-    fn annotate(&self, user: User, what: &str) -> Output {
+    pub(crate) fn annotate(&self, user: User, what: &str) -> Output {
         self.kubectl(user, &["annotate", "--overwrite", "deployment", "web", what])
     }
 
-    fn scale(&self, user: User, replicas: u32) -> Output {
+    pub(crate) fn scale(&self, user: User, replicas: u32) -> Output {
         self.kubectl(user, &["scale", "deployment", "web", &format!("--replicas={replicas}")])
     }
 
     /// The records of this case's object, or of its namespace.
-    fn records(&self) -> Vec<Value> {
+    pub(crate) fn records(&self) -> Vec<Value> {
         let answer = self.shop.plane.kubectl(User::Oncall, &["get", "breakglasses", "-o", "json"]).succeeds();
         let list: Value = serde_json::from_str(&answer.stdout).unwrap();
         let is_ours = |record: &&Value| {

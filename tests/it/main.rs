@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
 
 mod asked;
+mod attempts;
 mod beside;
 mod cases;
 mod check;
@@ -27,10 +28,12 @@ mod found;
 mod gate;
 mod git;
 mod git_https;
+mod held;
 mod hostile;
 mod incidents;
 mod kinds;
 mod laws;
+mod leader;
 mod marks;
 mod mistyped;
 mod modes;

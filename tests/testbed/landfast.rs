@@ -172,6 +172,11 @@ impl Landfast {
         })
     }
 
+    /// Returns its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Returns its state folder.
     pub fn state(&self) -> PathBuf {
         self.folder.join("state")
