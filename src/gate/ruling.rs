@@ -206,10 +206,10 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     if charges.all().iter().any(|change| finalizers.covers(&change.path) && change.written.is_none()) {
         questions.extend(namespace_question(case));
     }
-    let counted = charges.all().len();
-    let rest = charges.rest.iter().copied();
-    let all = charges.all().into_iter().chain(rest).cloned().collect();
-    Ruled { changes: all, counted, questions, asides, ..Ruled::under(&sanction, ruling, reason, ground) }
+    let all = charges.all();
+    let (counted, rest) = (all.len(), charges.rest.iter().copied());
+    let changes = all.into_iter().chain(rest).cloned().collect();
+    Ruled { changes, counted, questions, asides, ..Ruled::under(&sanction, ruling, reason, ground) }
 }
 
 /// What a change of a declared object is charged with.
@@ -286,8 +286,7 @@ fn forms_asked(
     finding: &Finding,
 ) -> (Vec<Question>, Vec<FormOf>) {
     let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling >= Ruling::Revert;
-    let is_new = matches!(case.write.change, write::Change::Create { .. });
-    let may_add = is_new && minds_undeclared(case, sanction);
+    let may_add = matches!(case.write.change, write::Change::Create { .. }) && minds_undeclared(case, sanction);
     let waits = refused(&charges.drift, sanction.drift)
         || refused(&charges.undeclared, sanction.undeclared_fields)
         || (may_add && sanction.undeclared_fields == Ruling::Deny);
@@ -382,8 +381,7 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
 /// Rules on an update that takes something from declared objects, where that is stricter than what is ruled on the object itself.
 /// What Git itself says of the object takes nothing from it.
 pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: &Ruled) -> Option<Ruled> {
-    let policy = &case.basis.policy;
-    let sanctions = held.iter().map(|(key, entry)| Sanction::of(policy.governing(key, Some(&entry.source))));
+    let sanctions = held.iter().map(|(key, entry)| Sanction::of(case.basis.policy.governing(key, Some(&entry.source))));
     let sanction = sanctions.max_by_key(Sanction::weight)?;
     let effective = (ruled.mode == Mode::Enforce && ruled.ruling > Ruling::Allow).then_some(ruled.ruling);
     let agrees = case.declared().is_some() && matches!(ruled.ground, Ground::None | Ground::Preexisting);

@@ -147,7 +147,7 @@ fn a_break_glass_in_git_bears_the_name_of_its_deployer_and_is_a_fault() {
     case.declare(&format!("{DEPLOYMENT}---\n{record}"));
     case.shop.landfast[0].eventually("the fault", || {
         let faults = case.shop.landfast[0].status()["sources"][0]["faults"].to_string();
-        faults.contains(&format!("BreakGlass/{name} belongs in the cluster")).then_some(())
+        faults.contains(&format!("BreakGlass {name} belongs in the cluster")).then_some(())
     });
     SHOP.plane.kubectl_with_input(User::Flux, &["create", "-f", "-"], &record).succeeds();
     let by = ["get", "breakglass", &name, "-o", "jsonpath={.spec.createdBy}"];
