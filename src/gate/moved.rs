@@ -62,13 +62,13 @@ pub(crate) fn by_incident<'f>(
     sides: &Sides<'_>,
     grant: &Grant,
 ) -> Vec<&'f Change> {
-    let touches = |change: &&Change| {
+    let may_count = |change: &&Change| {
         change.class != Class::Preexisting
             // A deployer's own additions are its right.
             && (change.class != Class::Undeclared || change.before.is_some())
             && !case.is_free(change, finding.condemned)
     };
-    let touched: Vec<&Change> = finding.changes.iter().filter(touches).collect();
+    let touched: Vec<&Change> = finding.changes.iter().filter(may_count).collect();
     if touched.is_empty() {
         return touched;
     }

@@ -206,10 +206,9 @@ pub fn of_change(case: &Case<'_>, finding: Finding, sides: &Sides<'_>) -> Ruled 
     if charges.all().iter().any(|change| finalizers.covers(&change.path) && change.written.is_none()) {
         questions.extend(namespace_question(case));
     }
-    let all = charges.all();
-    let (counted, rest) = (all.len(), charges.rest.iter().copied());
-    let changes = all.into_iter().chain(rest).cloned().collect();
-    Ruled { changes, counted, questions, asides, ..Ruled::under(&sanction, ruling, reason, ground) }
+    let counted = charges.all().len();
+    let all = charges.all().into_iter().chain(charges.rest.iter().copied()).cloned().collect();
+    Ruled { changes: all, counted, questions, asides, ..Ruled::under(&sanction, ruling, reason, ground) }
 }
 
 /// What a change of a declared object is charged with.

@@ -30,7 +30,7 @@ fn rolled_out(user: User, style: &[&str]) -> Case {
         let path = format!("/metadata/managedFields/{place}/time");
         json!({ "op": "replace", "path": path, "value": "2026-01-01T00:00:00Z" })
     };
-    let patch = Value::from_iter((0..entries).map(age)).to_string();
+    let patch = (0..entries).map(age).collect::<Value>().to_string();
     case.kubectl(User::Admin, &["patch", "deployment", "web", "--type=json", "-p", &patch]).succeeds();
     case
 }
