@@ -12,12 +12,14 @@ use crate::audit::Clock;
 use crate::cluster::access::Rights;
 use crate::cluster::ancestry::Ancestry;
 use crate::cluster::form::Forms;
+use crate::cluster::kinship::Kinship;
 use crate::cluster::namespace::Namespaces;
 use crate::cluster::records::{RecordError, Records};
 use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::follow::{Follow, Refreshed};
-use crate::gate::facts::{Access, FormOf, Question};
+use crate::gate::basis::Basis;
+use crate::gate::facts::{Access, FormOf, Owner, Question};
 use crate::gate::grant::Grant;
 use crate::gate::incident::Glass;
 use crate::gate::write::User;
@@ -35,11 +37,16 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(follow: Follow, client: Option<kube::Client>, forms: Option<Forms>, clock: Clock) -> Self {
+    pub(super) fn new(
+        follow: Follow,
+        client: Option<kube::Client>,
+        (forms, kinship): (Option<Forms>, Kinship),
+        clock: Clock,
+    ) -> Self {
         Self {
             follow,
             namespaces: client.clone().map(Namespaces::new),
-            ancestry: client.clone().map(Ancestry::new),
+            ancestry: client.clone().map(|client| Ancestry::new(client, kinship)),
             rights: client.clone().map(Rights::new),
             records: client.map(|client| Records::new(client, clock)),
             forms,
@@ -91,14 +98,22 @@ impl World {
     async fn owners(&self, object: &ObjectKey) -> Answer {
         let Some(ancestry) = &self.ancestry else { return Answer::Silence };
         let basis = Arc::clone(&self.follow.basis().borrow());
-        let is_declared = |owner: &ObjectKey| basis.index.objects.get(owner).is_some_and(|entry| entry.head.is_some());
-        match ancestry.of(object, &basis.schemas, is_declared).await {
+        match ancestry.of(object, &basis.schemas, |owner| is_declared(&basis, owner)).await {
             Ok(owners) => Answer::Owned(owners),
             Err(error) => {
                 warn!(%object, error = &error as &dyn Error, hint = error.hint(), "Owner not known");
                 Answer::Silence
             }
         }
+    }
+
+    fn owners_at_hand(&self, object: &ObjectKey) -> Option<Vec<Owner>> {
+        let basis = Arc::clone(&self.follow.basis().borrow());
+        self.ancestry.as_ref()?.at_hand(object, &basis.schemas, |owner| is_declared(&basis, owner))
+    }
+
+    fn form_at_hand(&self, of: &FormOf) -> Option<Arc<Form>> {
+        self.forms.as_ref()?.at_hand(of, &self.resource(of)?)
     }
 
     async fn access(&self, user: &User, policy: &str) -> Answer {
@@ -149,12 +164,27 @@ impl World {
     }
 }
 
+fn is_declared(basis: &Basis, object: &ObjectKey) -> bool {
+    basis.index.objects.get(object).is_some_and(|entry| entry.head.is_some())
+}
+
 impl Answers for World {
     fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer> {
         World::answer(self, question).boxed()
     }
 
-    fn at_hand(&self, of: &FormOf) -> Option<Arc<Form>> {
-        self.forms.as_ref()?.at_hand(of, &self.resource(of)?)
+    fn at_hand(&self, question: &Question) -> Answer {
+        let known = match question {
+            Question::Form(of) => self.form_at_hand(of).map(Answer::Formed),
+            Question::Owner(object) => self.owners_at_hand(object).map(Answer::Owned),
+            Question::Fetch(_)
+            | Question::Blame(_)
+            | Question::Access { .. }
+            | Question::Open(_)
+            | Question::Record(_)
+            | Question::End { .. }
+            | Question::Namespace(_) => None,
+        };
+        known.unwrap_or(Answer::Silence)
     }
 }

@@ -14,6 +14,7 @@ use crate::cluster::client;
 use crate::cluster::openapi::{GroupVersion, Learnt};
 use crate::follow::{Follow, SourceStatus, Start, Statuses};
 use crate::gate::basis::Basis;
+use crate::gate::derived;
 use crate::gate::grant::Grants;
 use crate::limits;
 
@@ -43,6 +44,27 @@ pub(super) async fn wanted(
                 declared = basis.borrow_and_update().index.versions();
             }
             changed = status.changed() => if changed.is_err() { return },
+            () = &mut shutdown => return,
+        }
+    }
+}
+
+/// The namespaces in which policies mind who reaches into what declared objects made.
+pub(super) async fn minded(
+    mut basis: watch::Receiver<Arc<Basis>>,
+    minded: watch::Sender<BTreeSet<String>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let now = derived::minded(&basis.borrow_and_update());
+        minded.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+        tokio::select! {
+            changed = basis.changed() => if changed.is_err() { return },
             () = &mut shutdown => return,
         }
     }

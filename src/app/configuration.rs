@@ -19,7 +19,7 @@ use crate::audit::change::{Change, Reconfigured};
 use crate::audit::sinks::Recorder;
 use crate::cluster::configuration::Seen;
 use crate::config::crd::Object;
-use crate::config::held::{Held, Together, Told, together};
+use crate::config::held::{FileSources, Held, Together, Told, together};
 use crate::config::{self, Settings};
 use crate::follow::Follow;
 use crate::gate::basis::Fault;
@@ -45,6 +45,7 @@ pub(super) struct Asked {
 /// Keeps the settings.
 pub(super) struct Configuring {
     paths: Vec<PathBuf>,
+    file_sources: FileSources,
     /// The texts last decoded, good or not, and those of the last look.
     decoded: Texts,
     looked: Texts,
@@ -74,7 +75,7 @@ pub(super) struct Around {
 impl Configuring {
     /// Reads the files, and with a cluster what was last in force of its objects. Fails with all faults of the files.
     pub(super) fn open(
-        paths: Vec<PathBuf>,
+        (paths, file_sources): (Vec<PathBuf>, FileSources),
         store: Arc<Store>,
         with_cluster: bool,
         now: Timestamp,
@@ -83,13 +84,15 @@ impl Configuring {
         let (texts, faults) = decoded.clone();
         let files = config::objects(&texts, faults)?;
         let remembered: Vec<Held> = if with_cluster { store.load_configuration() } else { Vec::new() };
-        let Together { settings, objects, told, good } = together(&files, &remembered, &[])?;
+        let Together { settings, objects, told, good } = together(&files, &remembered, &[], file_sources)?;
         tell(&settings, &BTreeSet::new(), now);
         let asked = Asked { whole: !with_cluster, settings: Arc::new(settings), told, faults: Vec::new() };
         let (asked, receiver) = watch::channel(Arc::new(asked));
         let looked = decoded.clone();
         let faults = Vec::new();
-        Ok((Self { paths, decoded, looked, files, faults, good, objects, landfast: None, asked, store }, receiver))
+        let landfast = None;
+        let own = Self { paths, file_sources, decoded, looked, files, faults, good, objects, landfast, asked, store };
+        Ok((own, receiver))
     }
 
     /// Runs until `shutdown` resolves.
@@ -144,15 +147,16 @@ impl Configuring {
     /// Puts in force what is asked for now.
     async fn settle(&mut self, around: &Around) {
         let (held, whole) = self.held(around.seen.as_ref());
-        let Together { mut settings, objects, told, good } = match together(&self.files, &held, &self.good) {
-            Ok(together) => together,
-            Err(faults) => {
-                for fault in faults {
-                    error!(%fault, "The last good configuration has a fault");
+        let Together { mut settings, objects, told, good } =
+            match together(&self.files, &held, &self.good, self.file_sources) {
+                Ok(together) => together,
+                Err(faults) => {
+                    for fault in faults {
+                        error!(%fault, "The last good configuration has a fault");
+                    }
+                    return;
                 }
-                return;
-            }
-        };
+            };
         let before = Arc::clone(&self.asked.borrow());
         let changes = changes(&self.objects, &objects, &self.good, &good);
         let settings = if changes.is_empty() && before.settings.policy.landfast == self.landfast {

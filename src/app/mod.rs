@@ -8,6 +8,7 @@ mod bridges;
 mod configuration;
 mod incidents;
 mod progress;
+pub mod reachable;
 mod statuses;
 
 use std::collections::BTreeSet;
@@ -27,6 +28,7 @@ use crate::app::answers::World;
 use crate::app::bridges::Answered;
 use crate::app::configuration::{Asked, Configuring};
 use crate::app::progress::Followed;
+use crate::app::reachable::Reachable;
 use crate::audit::Clock;
 use crate::audit::board::Board;
 use crate::audit::cloudevents::Receiver;
@@ -38,16 +40,17 @@ use crate::cluster::client;
 use crate::cluster::configuration::{Seen, Watching};
 use crate::cluster::form::Forms;
 use crate::cluster::keeper::{Keeper, Keeping, Tampering};
+use crate::cluster::kinship::Kinship;
 use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
 use crate::cluster::statuses::Statuses;
-use crate::cluster::webhook::Backend;
 use crate::cluster::writer::Writer;
+use crate::config::held::FileSources;
 use crate::drift::schema::Schemas;
 use crate::follow::{self, Follow};
 use crate::git::fetch::Fetcher;
 use crate::serve::admission::{self, Admission};
-use crate::serve::authority::{self, Authority};
+use crate::serve::authority::Authority;
 use crate::serve::listener::Listener;
 use crate::serve::renewal::{Renewal, Shown};
 use crate::serve::status::{self, Status};
@@ -62,6 +65,8 @@ const OWN_NAMESPACE: &str = "landfast-system";
 pub struct Options {
     /// Files and folders of configuration, beside the objects in the cluster.
     pub config: Vec<PathBuf>,
+    /// Whether objects in the cluster may name repositories on our own disk.
+    pub file_sources: FileSources,
     /// How to reach the API server; else `KUBECONFIG`, else as a Pod.
     pub kubeconfig: Option<PathBuf>,
     /// Where to serve the webhooks.
@@ -78,41 +83,6 @@ pub struct Options {
     pub program: PathBuf,
     /// Who gets CloudEvents.
     pub cloudevents: Option<Receiver>,
-}
-
-/// How the API server reaches us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reachable {
-    backend: Backend,
-    /// Names and addresses that our certificate must carry.
-    hosts: Vec<String>,
-    /// Our Namespace.
-    namespace: String,
-}
-
-impl Reachable {
-    /// From `--url https://HOST:PORT` or `--service NS/NAME`; nothing of both is no webhook configuration.
-    pub fn parse(url: Option<&str>, service: Option<&str>) -> anyhow::Result<Option<Self>> {
-        if let Some(url) = url {
-            let parsed: axum::http::Uri = url.parse().with_context(|| format!("--url {url}"))?;
-            let plain = parsed.scheme_str() == Some("https") && parsed.path() == "/" && parsed.query().is_none();
-            let host = parsed.host().filter(|_| plain);
-            let host = host.with_context(|| format!("--url {url} is not of the form https://HOST:PORT"))?;
-            return Ok(Some(Self {
-                backend: Backend::Url(url.trim_end_matches('/').to_owned()),
-                hosts: vec![host.trim_matches(['[', ']']).to_owned()],
-                namespace: OWN_NAMESPACE.to_owned(),
-            }));
-        }
-        let Some(service) = service else { return Ok(None) };
-        let parts = service.split_once('/').filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
-        let (namespace, name) = parts.with_context(|| format!("--service {service} is not of the form NS/NAME"))?;
-        Ok(Some(Self {
-            backend: Backend::Service { namespace: namespace.to_owned(), name: name.to_owned() },
-            hosts: authority::names_of_service(namespace, name),
-            namespace: namespace.to_owned(),
-        }))
-    }
 }
 
 /// Tasks by name; the first that ends, ends all.
@@ -144,13 +114,13 @@ impl Ends {
 
 /// Serves until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program, cloudevents } =
-        options;
+    let Options { config, file_sources, kubeconfig, listen, status_listen, reach, state_dir, .. } = options;
+    let (stand_down, program, cloudevents) = (options.stand_down, options.program, options.cloudevents);
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     let clock: Clock = Arc::new(Timestamp::now);
     let client = connected(kubeconfig.as_deref(), reach.as_ref(), &config).await?;
     let store = Arc::new(Store::open(&state_dir)?);
-    let opened = Configuring::open(config, Arc::clone(&store), client.is_some(), clock());
+    let opened = Configuring::open((config, file_sources), Arc::clone(&store), client.is_some(), clock());
     let (configuring, asked) = opened.map_err(|faults| anyhow::anyhow!(list(&faults)))?;
 
     let ends = Ends { serving: watch::channel(false).0, all: watch::channel(false).0 };
@@ -183,15 +153,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let (in_force, answered) = watch::channel(nobody);
     let (standing, fares) = watch::channel(Standing::default());
     let progress = Followed::new(follow.clone(), answered, asked, reach.is_some().then_some(fares));
-    let status = Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), board, &metrics, &clock));
+    let status =
+        Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), Arc::clone(&board), &metrics, &clock));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
     tracing::info!(webhooks = %webhooks.address(), status = %page.address(), "Serving");
     spawn(&mut tasks, "status", page.run(ends.all()));
 
     if let (Some(client), Some(objects)) = (client, objects) {
         let bundle = shown.bundle;
-        let cluster =
-            Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder, store, forms };
+        let (told, kept) = ((recorder, board), (store, forms));
+        let cluster = Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, told, kept };
         cluster.watch(&mut tasks, &ends, &follow, schemas, objects);
     }
     let mut serving = JoinSet::new();
@@ -277,7 +248,14 @@ fn world(
         spawn(tasks, "forms", errands.run(ends.all()));
         forms
     });
-    (Arc::new(World::new(follow.clone(), client.cloned(), forms.clone(), Arc::clone(clock))), forms)
+    let kinship = Kinship::default();
+    if let Some(client) = client {
+        let (minded, wanted) = watch::channel(BTreeSet::new());
+        spawn(tasks, "minded", bridges::minded(follow.basis(), minded, ends.all()));
+        spawn(tasks, "kinship", kinship.clone().run(client.clone(), wanted, ends.all()));
+    }
+    let world = World::new(follow.clone(), client.cloned(), (forms.clone(), kinship), Arc::clone(clock));
+    (Arc::new(world), forms)
 }
 
 /// Waits for a signal (fine), or for a part that ends by itself (not fine).
@@ -331,9 +309,10 @@ struct Cluster {
     bundle: watch::Receiver<Arc<str>>,
     metrics: Arc<Metrics>,
     in_force: watch::Sender<Answered>,
-    recorder: Recorder,
-    store: Arc<Store>,
-    forms: Option<Forms>,
+    /// Who learns of what is recorded, and what was lately.
+    told: (Recorder, Arc<Board>),
+    /// What survives a restart, and what the API server makes of Git.
+    kept: (Arc<Store>, Option<Forms>),
 }
 
 /// The operator's objects in the cluster.
@@ -345,13 +324,19 @@ struct Objects {
 }
 
 impl Objects {
-    fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, client: &kube::Client, clock: &Clock) {
+    fn watch(
+        self,
+        tasks: &mut Tasks,
+        ends: &Ends,
+        follow: &Follow,
+        (client, clock, board): (&kube::Client, &Clock, Arc<Board>),
+    ) {
         let Self { watching, seen, asked, landfast } = self;
         let (desired, wanted) = watch::channel(Arc::default());
         let statuses =
             Statuses { writer: Writer::new(client.clone()), desired: wanted, seen, clock: Arc::clone(clock) };
         spawn(tasks, "objects", watching.run(ends.all()));
-        spawn(tasks, "told", statuses::desired(asked, follow.clone(), desired, ends.all()));
+        spawn(tasks, "told", statuses::desired(asked, (follow.clone(), board, Arc::clone(clock)), desired, ends.all()));
         spawn(tasks, "statuses", statuses.run(ends.all()));
         spawn(tasks, "identity", bridges::identity(client.clone(), landfast, ends.all()));
     }
@@ -359,8 +344,8 @@ impl Objects {
 
 impl Cluster {
     fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, objects: Objects) {
-        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, recorder, store, forms } =
-            self;
+        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, told, kept } = self;
+        let (recorder, board) = told;
         let answered = in_force.subscribe();
         let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
         let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
@@ -368,9 +353,9 @@ impl Cluster {
         spawn(tasks, "openapi", openapi.run(ends.all()));
         spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
         let own = reach.as_ref().map_or(OWN_NAMESPACE, |reach| &reach.namespace);
-        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder, &metrics), (store, forms));
+        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder, &metrics), kept);
         let asked = objects.asked.clone();
-        objects.watch(tasks, ends, follow, &client, &clock);
+        objects.watch(tasks, ends, follow, (&client, &clock, board));
         let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
         let alarm = Arc::new(move |tampering: Tampering| {
             let how = match tampering {
@@ -395,29 +380,4 @@ impl Cluster {
 fn list(faults: &[crate::gate::basis::Fault]) -> String {
     let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
     format!("the configuration has {} fault(s)\n  {}", faults.len(), lines.join("\n  "))
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::app::Reachable;
-    use crate::cluster::webhook::Backend;
-
-    #[test]
-    fn a_url_names_host_and_port_only() {
-        let reach = Reachable::parse(Some("https://10.0.0.7:9443/"), None).unwrap().unwrap();
-        assert_eq!(reach.backend, Backend::Url("https://10.0.0.7:9443".to_owned()));
-        assert_eq!(reach.hosts, ["10.0.0.7"]);
-        for wrong in ["http://a:1", "https://a:1/validate", "https://a:1/?x=y", "a:1", ""] {
-            assert!(Reachable::parse(Some(wrong), None).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_service_names_its_namespace() {
-        let reach = Reachable::parse(None, Some("landfast-system/landfast")).unwrap().unwrap();
-        assert_eq!(reach.namespace, "landfast-system");
-        assert!(reach.hosts.contains(&"landfast.landfast-system.svc".to_owned()), "{:?}", reach.hosts);
-        assert!(Reachable::parse(None, Some("landfast")).is_err());
-        assert_eq!(Reachable::parse(None, None).unwrap(), None);
-    }
 }

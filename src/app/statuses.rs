@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::interval;
 
 use crate::app::configuration::Asked;
+use crate::audit::board::Board;
+use crate::audit::{Clock, safety};
 use crate::cluster::statuses::{Condition, Desired};
 use crate::config::Topic;
 use crate::config::definition::definitions;
@@ -14,20 +17,22 @@ use crate::config::held::Told;
 use crate::follow::{Follow, SourceStatus};
 use crate::limits;
 
-/// Keeps `desired` at what is to be told.
+/// Keeps `desired` at what is to be told. What the records say of a policy is looked up now and then.
 pub(super) async fn desired(
     mut asked: watch::Receiver<Arc<Asked>>,
-    follow: Follow,
+    (follow, board, clock): (Follow, Arc<Board>, Clock),
     desired: watch::Sender<Arc<Vec<Desired>>>,
     shutdown: impl Future<Output = ()>,
 ) {
     tokio::pin!(shutdown);
+    let mut looks = interval(limits::SAFETY_LOOK);
     let mut sources = follow.status();
     loop {
         let (now, status) = (Arc::clone(&asked.borrow_and_update()), Arc::clone(&sources.borrow_and_update()));
         // Before the API server has spoken, what is in force is remembered only.
         if now.whole {
-            let told: Vec<_> = now.told.iter().filter_map(|told| of(told, &status)).collect();
+            let safety = |policy: &str| board.safety(policy, clock());
+            let told: Vec<_> = now.told.iter().filter_map(|told| of(told, &status, safety)).collect();
             desired.send_if_modified(|before| {
                 let changed = **before != told;
                 if changed {
@@ -38,13 +43,14 @@ pub(super) async fn desired(
         }
         tokio::select! {
             () = &mut shutdown => return,
+            _ = looks.tick() => {}
             changed = asked.changed() => if changed.is_err() { return },
             changed = sources.changed() => if changed.is_err() { return },
         }
     }
 }
 
-fn of(told: &Told, sources: &[SourceStatus]) -> Option<Desired> {
+fn of(told: &Told, sources: &[SourceStatus], safety: impl Fn(&str) -> safety::Condition) -> Option<Desired> {
     let plural = definitions().into_iter().find(|definition| definition.kind == told.kind)?.plural;
     let source = sources.iter().find(|source| told.kind == "GitSource" && *source.id.0 == *told.name);
     let mut conditions = vec![match source {
@@ -59,6 +65,8 @@ fn of(told: &Told, sources: &[SourceStatus]) -> Option<Desired> {
             reason: if conflict.is_empty() { "NoOverlap" } else { "Overlaps" },
             message: conflict,
         });
+        let safety::Condition { kind, status, reason, message } = safety(&told.name);
+        conditions.push(Condition { kind, holds: status == "True", reason, message });
     }
     let (kind, name, uid) = (told.kind.clone(), told.name.clone(), told.uid.clone());
     let more = source.map_or_else(|| json!({}), progress);

@@ -14,6 +14,7 @@ use crate::audit::change::Reconfigured;
 use crate::audit::fold::Repeats;
 use crate::audit::record::Record;
 use crate::audit::safety::Refusals;
+use crate::audit::usage::Used;
 use crate::limits;
 
 /// The current file; the `v1` is its format.
@@ -31,6 +32,8 @@ pub enum Line {
     Repeats(Repeats),
     /// A change of the configuration.
     Reconfigured(Reconfigured),
+    /// An entry of a policy that was of use.
+    Used(Used),
 }
 
 /// The files of the journal in a folder, the older one first, whether or not they are there.
@@ -55,7 +58,7 @@ pub fn refusals(folder: &Path) -> Result<Refusals, JournalError> {
         let read = match File::open(&path) {
             Ok(file) => visit(BufReader::new(file), |line| match line {
                 Line::Record(record) => refusals.take(&record),
-                Line::Repeats(_) | Line::Reconfigured(_) => {}
+                Line::Repeats(_) | Line::Reconfigured(_) | Line::Used(_) => {}
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -173,7 +176,7 @@ fn read(text: &[u8]) -> Vec<Record> {
         match serde_json::from_slice(line) {
             Ok(Line::Record(record)) => records.push(*record),
             Ok(Line::Repeats(line)) => drop(repeats.insert(line.id, line.repeated)),
-            Ok(Line::Reconfigured(_)) | Err(_) => {} // no verdict, torn, or of a version that this one does not know
+            Ok(Line::Reconfigured(_) | Line::Used(_)) | Err(_) => {} // no verdict, torn, or of a version that this one does not know
         }
     }
     records.drain(..records.len().saturating_sub(limits::RECORDS_KEPT));

@@ -19,12 +19,14 @@ pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod record;
+pub mod remedies;
 pub mod repair;
 pub mod report;
 pub mod safety;
 pub mod settle;
 pub mod sinks;
 pub mod throttle;
+pub mod usage;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use crate::gate::grant::{Grant, What};
 use crate::gate::incident::{Act, Glass};
 use crate::gate::json::{FieldJson, OriginJson};
 use crate::gate::message::is_secret;
+use crate::gate::policy::GROUP;
 use crate::gate::verdict::{Ruling, Verdict, WriterRole};
 use crate::limits;
 
@@ -96,6 +97,24 @@ pub struct Object {
     pub uid: Option<String>,
 }
 
+impl Object {
+    /// Its kind as kubectl writes it: `Deployment.apps`.
+    pub fn kind_name(&self) -> String {
+        match self.group.as_str() {
+            "" => self.kind.clone(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+
+    /// `shop/web`, or its name alone where it lives in no namespace.
+    pub fn place(&self) -> String {
+        match self.namespace.as_str() {
+            "" => self.name.clone(),
+            namespace => format!("{namespace}/{}", self.name),
+        }
+    }
+}
+
 /// The writer of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Writer {
@@ -163,9 +182,7 @@ impl Record {
     pub fn of_end(grant: &Grant, uid: &str, now: Timestamp) -> Self {
         let object = match &grant.what {
             What::Object(key, uid) => (key.clone(), Some(uid.clone())),
-            What::Matching(_) => {
-                (ObjectKey::new("landfast.dev", "BreakGlass", "", &grant.record), Some(uid.to_owned()))
-            }
+            What::Matching(_) => (ObjectKey::new(GROUP, "BreakGlass", "", &grant.record), Some(uid.to_owned())),
         };
         let (key, object_uid) = object;
         let mut digest = Parts(Sha256::new());
@@ -265,6 +282,7 @@ pub(crate) mod tests {
 
     pub(crate) fn verdict(kind: &str, ruling: Ruling, written: &str) -> Verdict {
         Verdict {
+            writers: Vec::new(),
             ignored: Vec::new(),
             ruling,
             enforced: true,

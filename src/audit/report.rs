@@ -6,15 +6,18 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::audit::journal::Line;
 use crate::audit::record::{Record, Writer};
+use crate::audit::remedies::{Broken, Mended};
 use crate::audit::safety::{Condition, Refusals};
 use crate::audit::settle::{Entries, Matter, Settled};
+use crate::audit::usage::{Entry, Used};
 use crate::gate::verdict::{Class, Ruling, WriterRole};
+use crate::limits;
 
 /// The records of a span, as they are read.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct Ledger {
     until: Timestamp,
     records: HashMap<String, Record>,
     refusals: Refusals,
+    used: BTreeSet<Entry>,
 }
 
 /// What of a configuration a report needs.
@@ -30,8 +34,10 @@ pub struct Ledger {
 pub struct Configured {
     /// The names of the policies, in the order of their precedence.
     pub policies: Vec<String>,
-    /// The names that their entries have.
-    pub entries: BTreeSet<String>,
+    /// Their entries.
+    pub entries: Vec<Entry>,
+    /// Of entries that have no effect any more, what to tell.
+    pub over: Vec<String>,
 }
 
 /// The sum.
@@ -53,6 +59,14 @@ pub struct Report {
     pub safety: Vec<(String, Condition)>,
     /// Policies that no record names; absent where the configuration is not known.
     pub unnamed: Option<Vec<String>>,
+    /// Entries of policies that were of no use within the span; absent as before.
+    pub unused: Option<Vec<Entry>>,
+    /// What to tell of entries that have no effect any more.
+    pub over: Vec<String>,
+    /// Break-glass, by its reason.
+    pub glasses: Vec<Broken>,
+    /// Repairs, those that came to nothing first.
+    pub repairs: Vec<Mended>,
 }
 
 /// What was ruled of one writer, kind and field.
@@ -94,13 +108,20 @@ pub struct Key {
 impl Ledger {
     /// A ledger for the records from `since` to `until`, which itself is outside.
     pub fn new(since: Timestamp, until: Timestamp) -> Self {
-        Self { since, until, records: HashMap::new(), refusals: Refusals::default() }
+        Self { since, until, records: HashMap::new(), refusals: Refusals::default(), used: BTreeSet::new() }
     }
 
     /// Takes a line of a journal. Repeats count for the record before them in the same journal.
     pub fn take(&mut self, line: Line) {
         match line {
             Line::Reconfigured(_) => {}
+            Line::Used(Used { used, time }) => {
+                // It is noted now and then only.
+                let fold = SignedDuration::try_from(limits::USE_FOLD).unwrap_or_default();
+                if time < self.until && time + fold > self.since {
+                    self.used.insert(used);
+                }
+            }
             Line::Record(record) if record.time >= self.until => {}
             // What is safe hangs on a whole day, however short the span.
             Line::Record(record) if record.time < self.since => self.refusals.take(&record),
@@ -124,7 +145,8 @@ impl Ledger {
     /// Sums up.
     pub fn report(&self, configured: Option<&Configured>) -> Report {
         let mut rows: Vec<Row> = self.rows();
-        let taken = configured.map(|configured| configured.entries.clone()).unwrap_or_default();
+        let taken = |known: &Configured| known.entries.iter().map(|entry| entry.name.clone()).collect();
+        let taken: BTreeSet<String> = configured.map(taken).unwrap_or_default();
         let day = self.until.to_zoned(TimeZone::UTC).date();
         let mut entries: BTreeMap<Option<String>, Entries> = BTreeMap::new();
         for row in &mut rows {
@@ -135,6 +157,9 @@ impl Ledger {
         let named: BTreeSet<&String> = self.records.values().filter_map(|record| record.policy.as_ref()).collect();
         let unnamed =
             configured.map(|known| known.policies.iter().filter(|policy| !named.contains(policy)).cloned().collect());
+        let unused = |known: &Configured| {
+            known.entries.iter().filter(|entry| !self.used.contains(entry)).cloned().collect::<Vec<_>>()
+        };
         let of_policy = |policy: &String| (policy.clone(), self.refusals.condition(policy, self.until));
         let safety = named.iter().copied().map(of_policy).collect();
         Report {
@@ -146,12 +171,17 @@ impl Ledger {
             entries: entries.into_iter().filter(|(_, entries)| !entries.is_empty()).rev().collect(),
             safety,
             unnamed,
+            unused: configured.map(unused),
+            over: configured.map(|known| known.over.clone()).unwrap_or_default(),
+            glasses: Broken::all(self.records.values()),
+            repairs: Mended::all(self.records.values()),
         }
     }
 
     fn rows(&self) -> Vec<Row> {
         let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
-        for record in self.records.values() {
+        // What is let in has a record for its break-glass alone.
+        for record in self.records.values().filter(|record| record.ruling > Ruling::Allow) {
             for key in Key::of(record) {
                 let row = rows.entry(key.clone()).or_insert_with(|| Row {
                     key,
@@ -181,10 +211,7 @@ impl Key {
             policy: record.policy.clone(),
             user: record.writer.user.clone(),
             role: record.writer.role,
-            kind: match object.group.as_str() {
-                "" => object.kind.clone(),
-                group => format!("{}.{group}", object.kind),
-            },
+            kind: object.kind_name(),
             field: None,
             reason: record.reason.clone(),
         };
@@ -200,9 +227,9 @@ impl Key {
 
 impl Row {
     fn matter(&self) -> Matter<'_> {
-        let Key { user, role, kind, field, .. } = &self.key;
+        let Key { user, role, kind, field, reason, .. } = &self.key;
         let field = field.as_ref().map(|(path, _)| path.as_str());
-        Matter { user, role: *role, kind, field, objects: &self.objects }
+        Matter { user, role: *role, kind, field, reason, objects: &self.objects }
     }
 
     /// The first object, as in `shop/web`.
@@ -254,6 +281,18 @@ impl Report {
             safety.map(|(policy, condition)| json!({ "policy": policy, "conditions": [condition] })).collect();
         if let Some(unnamed) = &self.unnamed {
             report["policiesOnNoRecord"] = json!(unnamed);
+        }
+        if let Some(unused) = &self.unused {
+            report["entriesOfNoUse"] = json!(unused);
+        }
+        if !self.over.is_empty() {
+            report["entriesThatAreOver"] = json!(self.over);
+        }
+        if !self.glasses.is_empty() {
+            report["breakGlass"] = self.glasses.iter().map(Broken::json).collect();
+        }
+        if !self.repairs.is_empty() {
+            report["repairs"] = self.repairs.iter().map(Mended::json).collect();
         }
         report
     }

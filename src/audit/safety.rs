@@ -8,12 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::audit::record::Record;
+use crate::gate::tables;
 use crate::gate::text::shortened;
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::limits;
 
 /// Type of the condition.
 pub const SAFE_TO_ENFORCE: &str = "SafeToEnforce";
+
+/// What stands before the time of a refusal, at the end of its message.
+const RECORDED: &str = ", last recorded ";
 
 /// The latest refusal of a deployer or a control-plane account, for each policy.
 #[derive(Debug, Clone, Default)]
@@ -57,13 +61,9 @@ impl Refusals {
             return;
         }
         let object = &record.object;
-        let name = match object.namespace.as_str() {
-            "" => object.name.clone(),
-            namespace => format!("{namespace}/{}", object.name),
-        };
         let first = record.fields.first().filter(|_| record.charged > 0);
         let field = first.map(|field| format!(" at {}", field.path)).unwrap_or_default();
-        let what = format!("{} of {} {name}{field}", record.operation.to_lowercase(), object.kind);
+        let what = format!("{} of {} {}{field}", record.operation.to_lowercase(), object.kind, object.place());
         let refusal = Refusal { time: record.time, user: record.writer.user.clone(), what };
         self.latest.insert(policy.clone(), refusal);
     }
@@ -83,24 +83,23 @@ impl Refusals {
             };
         };
         let (user, what) = (shortened(user, limits::VALUE_CHARS_MAX), shortened(what, limits::PATH_CHARS_MAX));
-        let message = format!("{user} would be denied: {what}, last recorded {time:.0}");
+        let message = format!("{user} would be denied: {what}{RECORDED}{time:.0}");
         Condition { kind: SAFE_TO_ENFORCE, status: "False", reason: "WouldDeny", message }
     }
 }
 
-/// Whether enforcing breaks what the cluster or its deployers do: a Deny, already enforced or not.
-fn stands_in_the_way(record: &Record) -> bool {
-    let trusted = record.writer.role == WriterRole::Deployer || is_control_plane(&record.writer.user);
-    record.ruling == Ruling::Deny && trusted
+/// When the refusal was recorded that a message of the condition ends with, where it still counts: another replica may know of one
+/// that this one does not.
+pub fn refused_at(message: &str, now: Timestamp) -> Option<Timestamp> {
+    let window = SignedDuration::try_from(limits::SAFETY_WINDOW).unwrap_or(SignedDuration::MAX);
+    let time: Timestamp = message.rsplit_once(RECORDED)?.1.parse().ok()?;
+    (now.duration_since(time) < window).then_some(time)
 }
 
-/// Whether Kubernetes itself gives this name to a part of its control plane. `system:admin` is how k3s and OpenShift call a
-/// person, `system:anonymous` is anybody; a service account counts in `kube-system` only.
-fn is_control_plane(user: &str) -> bool {
-    match user.strip_prefix("system:") {
-        None | Some("admin" | "anonymous") => false,
-        Some(name) => name.strip_prefix("serviceaccount:").is_none_or(|account| account.starts_with("kube-system:")),
-    }
+/// Whether enforcing breaks what the cluster or its deployers do: a Deny, already enforced or not.
+fn stands_in_the_way(record: &Record) -> bool {
+    let trusted = record.writer.role == WriterRole::Deployer || tables::account(&record.writer.user).is_some();
+    record.ruling == Ruling::Deny && trusted
 }
 
 #[cfg(test)]
@@ -109,7 +108,7 @@ mod tests {
 
     use crate::audit::record::tests::verdict;
     use crate::audit::record::{Record, Seen, Writer};
-    use crate::audit::safety::Refusals;
+    use crate::audit::safety::{Refusals, refused_at};
     use crate::gate::verdict::{Ruling, WriterRole};
 
     fn at(text: &str) -> Timestamp {
@@ -131,9 +130,10 @@ mod tests {
             ("ci", WriterRole::Deployer, "False"),
             ("system:serviceaccount:argocd:argocd-application-controller", WriterRole::Deployer, "False"),
             ("system:kube-controller-manager", WriterRole::Controller, "False"),
-            ("system:cloud-controller-manager", WriterRole::Person, "False"),
+            ("system:cloud-controller-manager", WriterRole::Controller, "False"),
+            ("system:serviceaccount:kube-system:job-controller", WriterRole::Controller, "False"),
             ("system:node:node-1", WriterRole::Controller, "False"),
-            ("system:serviceaccount:kube-system:coredns", WriterRole::Service, "False"),
+            ("system:serviceaccount:kube-system:coredns", WriterRole::Service, "True"),
             ("system:serviceaccount:shop:runner", WriterRole::Service, "True"),
             ("system:serviceaccount:keda:keda-operator", WriterRole::Controller, "True"),
             ("system:admin", WriterRole::Person, "True"),
@@ -176,6 +176,8 @@ mod tests {
             let message =
                 "late would be denied: update of ConfigMap shop/web at data, last recorded 2026-11-22T12:00:00Z";
             assert_eq!(condition.message, message);
+            assert_eq!(refused_at(message, at("2026-11-22T13:00:00Z")), Some(late.time));
+            assert_eq!(refused_at(message, at("2026-11-23T12:00:00Z")), None);
             assert_eq!(refusals.condition("bank", at("2026-11-22T13:00:00Z")).status, "False");
             assert_eq!(refusals.condition("other", at("2026-11-22T13:00:00Z")).status, "True");
         }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use jiff::civil::Date;
 
+use crate::gate::ruling::{DELETES, DELETES_HOLDER, MAY_REACH, REACHES, STRAYS, TAKES};
 use crate::gate::verdict::WriterRole;
 use crate::limits::NAMES_PROPOSED_MAX;
 
@@ -25,6 +26,8 @@ pub struct Matter<'r> {
     pub kind: &'r str,
     /// The field; none where the ruling is on the whole object.
     pub field: Option<&'r str>,
+    /// Why it was ruled so.
+    pub reason: &'r str,
     /// Namespaces and names of the objects; the namespace is empty where cluster-scoped.
     pub objects: &'r BTreeSet<(String, String)>,
 }
@@ -75,9 +78,7 @@ impl Entries {
         let is_deployer = matter.role == WriterRole::Service && DEPLOYERS.contains(&account(matter.user).1);
         match matter.field {
             _ if is_deployer => self.deployer(matter.user),
-            None => {
-                Settled::No("no entry lets a delete in: drop the object from Git, or rule otherwise in rulings.delete")
-            }
+            None => Settled::No(no_entry(matter.reason)),
             Some(field) if is_machine => self.controller(matter, field),
             Some(field) => self.ignore(matter, field),
         }
@@ -139,6 +140,21 @@ impl Entries {
             }
             Settled::No(_) => None,
         }
+    }
+}
+
+/// What to do about a ruling on a whole object, which no entry settles.
+fn no_entry(reason: &str) -> &'static str {
+    match reason {
+        STRAYS => "no entry lets an undeclared object in: declare it, or rule otherwise in rulings.undeclaredObjects",
+        REACHES | MAY_REACH => {
+            "no entry lets into what a declared object made: rule otherwise in rulings.derivedObjects"
+        }
+        TAKES => "no entry lets this in: change what needs it in Git first, or rule otherwise in rulings.delete",
+        DELETES | DELETES_HOLDER => {
+            "no entry lets a delete in: drop the object from Git, or rule otherwise in rulings.delete"
+        }
+        _ => "no entry lets this in",
     }
 }
 
@@ -249,7 +265,7 @@ mod tests {
 
     fn settle(entries: &mut Entries, (user, role): (&str, WriterRole), kind: &str, field: &str) -> Settled {
         let objects = objects(&[("shop", "web")]);
-        entries.settle(&Matter { user, role, kind, field: Some(field), objects: &objects })
+        entries.settle(&Matter { user, role, kind, field: Some(field), reason: "drifts from Git", objects: &objects })
     }
 
     #[test]
@@ -296,7 +312,14 @@ mod tests {
         let field = Some("spec.template.spec.containers[name=web].image");
         for (user, objects) in [("bob", objects(&[("shop", "web")])), ("alice", objects(&[("shop-eu", "no")]))] {
             let role = WriterRole::Person;
-            entries.settle(&Matter { user, role, kind: "Deployment.apps", field, objects: &objects });
+            entries.settle(&Matter {
+                user,
+                role,
+                kind: "Deployment.apps",
+                field,
+                reason: "drifts from Git",
+                objects: &objects,
+            });
         }
         let expected = r#"ignore:
   - name: deployment-spec-template-spec-containers-name-web-image
@@ -316,16 +339,38 @@ mod tests {
         let mut entries = entries();
         let many: BTreeSet<_> = (0..=NAMES_PROPOSED_MAX).map(|n| (String::new(), format!("role-{n}"))).collect();
         let (kind, field) = ("ClusterRole.rbac.authorization.k8s.io", Some("rules"));
-        entries.settle(&Matter { user: "alice", role: WriterRole::Person, kind, field, objects: &many });
+        entries.settle(&Matter {
+            user: "alice",
+            role: WriterRole::Person,
+            kind,
+            field,
+            reason: "drifts from Git",
+            objects: &many,
+        });
         let yaml = entries.yaml();
         assert!(!yaml.contains("namespaces") && !yaml.contains("names:"), "{yaml}");
     }
 
     #[test]
-    fn no_entry_lets_a_delete_in() {
+    fn what_is_ruled_on_a_whole_object_is_settled_by_no_entry() {
         let objects = objects(&[("shop", "web")]);
-        let matter = |user, role| Matter { user, role, kind: "Service", field: None, objects: &objects };
-        assert!(matches!(entries().settle(&matter("alice", WriterRole::Person)), Settled::No(_)));
+        let told = |reason| {
+            let (user, role) = ("alice", WriterRole::Person);
+            match entries().settle(&Matter { user, role, kind: "Service", field: None, reason, objects: &objects }) {
+                Settled::No(why) => why,
+                settled => panic!("{settled:?}"),
+            }
+        };
+        for (reason, ruling) in [
+            (DELETES, "rulings.delete"),
+            (DELETES_HOLDER, "rulings.delete"),
+            (TAKES, "rulings.delete"),
+            (STRAYS, "rulings.undeclaredObjects"),
+            (REACHES, "rulings.derivedObjects"),
+            (MAY_REACH, "rulings.derivedObjects"),
+        ] {
+            assert!(told(reason).ends_with(ruling), "{reason}: {}", told(reason));
+        }
         assert!(entries().is_empty());
     }
 }

@@ -16,6 +16,7 @@ use crate::audit::fold::{Fold, Folded};
 use crate::audit::journal::{Journal, Line};
 use crate::audit::metrics::Metrics;
 use crate::audit::record::{Record, Seen};
+use crate::audit::usage::{Usage, Used};
 use crate::audit::{Clock, log};
 use crate::gate::verdict::{Ruling, Verdict};
 use crate::limits;
@@ -25,6 +26,7 @@ use crate::limits;
 pub struct Recorder {
     queue: mpsc::Sender<Entry>,
     metrics: Arc<Metrics>,
+    usage: Arc<Usage>,
 }
 
 /// What is on the record.
@@ -32,6 +34,7 @@ pub struct Recorder {
 enum Entry {
     Verdict(Box<Record>),
     Reconfigured(Reconfigured),
+    Used(Used),
 }
 
 /// Whether a write is to be stored.
@@ -78,7 +81,7 @@ impl Audit {
     ) -> Self {
         let (sender, queue) = mpsc::channel(limits::RECORD_QUEUE);
         let (told, events) = sink.map(|sink| Events::new(sink, Arc::clone(&metrics), Arc::clone(&clock))).unzip();
-        let recorder = Recorder { queue: sender, metrics: Arc::clone(&metrics) };
+        let recorder = Recorder { queue: sender, metrics: Arc::clone(&metrics), usage: Arc::default() };
         Self {
             recorder,
             sinks: Sinks {
@@ -109,6 +112,9 @@ impl Recorder {
     /// Counts a verdict, and records it where it is other than a plain Allow and not of a dry-run.
     pub fn verdict(&self, verdict: &Verdict, seen: impl FnOnce() -> Seen, effect: Effect, now: Timestamp) {
         self.metrics.decided(verdict);
+        if effect == Effect::Stored {
+            self.usage.noted(verdict, now).into_iter().for_each(|used| self.hand_in(Entry::Used(used)));
+        }
         match (verdict.ruling, effect) {
             (Ruling::Allow, Effect::Stored) if verdict.glass.is_some() => {
                 self.record(Record::of(verdict, &seen(), now));
@@ -173,6 +179,10 @@ impl Sinks {
                 Entry::Reconfigured(change) => {
                     change.log();
                     lines.push(Line::Reconfigured(change));
+                    continue;
+                }
+                Entry::Used(used) => {
+                    lines.push(Line::Used(used));
                     continue;
                 }
             };

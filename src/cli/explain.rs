@@ -8,21 +8,26 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::cli::in_cluster::InCluster;
 use crate::cli::offline::{self, Offline};
 use crate::cli::{Answer, Output};
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
-use crate::gate::explain::{Explanation, Place, Standing, explain};
+use crate::gate::bookkeeping::{BOOKKEEPING, REPLACE_MARKERS};
+use crate::gate::explain::{Explanation, Place, Standing, explain, made_by};
 use crate::gate::facts::Line;
-use crate::gate::tables::{BOOKKEEPING, CONDITIONAL, Fields, NOBODYS_DRIFT, REPLACE_MARKERS};
+use crate::gate::tables::{CONDITIONAL, Fields, NOBODYS_DRIFT};
 
 /// Options of `landfast explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Configuration: a file or a folder of GitSources and DriftPolicies; may be given more than once.
-    #[arg(long, value_name = "FILE|DIR", required_unless_present = "defaults")]
+    #[arg(long, value_name = "FILE|DIR", required_unless_present_any = ["defaults", "kubeconfig"])]
     config: Vec<PathBuf>,
+    /// Explain by what this cluster holds, beside the files: its GitSources and DriftPolicies, its kinds, and whose a Pod is.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Print the shipped lists instead: what is nobody's drift, and which marks deployers leave.
     #[arg(long)]
     defaults: bool,
@@ -45,16 +50,24 @@ pub struct Args {
 
 /// Explains, on standard output.
 pub fn run(args: Args) -> anyhow::Result<Answer> {
-    let Args { config, defaults: shipped, state_dir, output, kind, name, field } = args;
+    let Args { config, kubeconfig, defaults: shipped, state_dir, output, kind, name, field } = args;
     let text = match (kind, name) {
         (Some(kind), Some(name)) if !shipped => {
             #[expect(clippy::disallowed_methods, reason = "the command line is an edge")]
             let now = Timestamp::now();
-            let offline = offline::open(&config, state_dir, now)?;
+            let cluster = kubeconfig.as_deref().map(InCluster::read).transpose()?;
+            let offline = match &cluster {
+                Some(cluster) => offline::open_cluster(cluster, &config, state_dir, now)?,
+                None => offline::open(&config, state_dir, now)?,
+            };
             let (kind, group) = kind.split_once('.').unwrap_or((&kind, ""));
             let (namespace, name) = name.split_once('/').unwrap_or(("", &name));
             let key = ObjectKey::new(group, kind, namespace, name);
-            let explanation = explain(&offline.basis, &key, field.as_ref(), now);
+            let mut explanation = explain(&offline.basis, &key, field.as_ref(), now);
+            if let (Some(cluster), None) = (&cluster, &explanation.declared) {
+                let owner = cluster.declared_owner(&offline.basis, &key)?;
+                explanation.made = owner.map(|owner| made_by(&offline.basis, &owner));
+            }
             let place = explanation.field.as_ref().and_then(|field| field.place.as_ref());
             let written = place.or(explanation.declared.as_ref()).and_then(|place| written(&offline, place));
             match output {
@@ -101,6 +114,10 @@ fn words(explanation: &Explanation, written: Option<&CommitInfo>) -> Result<Stri
         }
         None => writeln!(text, "  not declared in Git")?,
     }
+    if let Some(made) = &explanation.made {
+        writeln!(text, "  made by {}, which Git declares", made.owner)?;
+        writeln!(text, "  who reaches into it or edits it is {}", made.rule)?;
+    }
     if let Some(field) = &explanation.field {
         writeln!(text, "\n{}", field.path)?;
         if let Some(place) = &field.place {
@@ -110,6 +127,9 @@ fn words(explanation: &Explanation, written: Option<&CommitInfo>) -> Result<Stri
         writeln!(text, "  {}", field.rule)?;
         for mover in &field.movers {
             writeln!(text, "  {mover} may move it")?;
+        }
+        for account in &field.control_plane {
+            writeln!(text, "  {account} may move it, as its work")?;
         }
     }
     writeln!(text, "\nPolicies, the lowest precedence first:")?;

@@ -8,6 +8,7 @@ pub mod check;
 pub mod crd;
 pub mod diff;
 pub mod explain;
+mod in_cluster;
 mod log;
 mod offline;
 pub mod report;

@@ -1,4 +1,4 @@
-//! What does Git declare, without a cluster? The basis of a configuration, fetched and read once.
+//! What does Git declare, without a server? The basis of a configuration, of files or of the cluster's, fetched and read once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use crate::cli::in_cluster::InCluster;
+use crate::config::held::{FileSources, together};
 use crate::config::{self, Settings};
 use crate::drift::schema::Schemas;
 use crate::follow::{self, Follow};
-use crate::gate::basis::{Basis, CommitInfo};
+use crate::gate::basis::{Basis, CommitInfo, Fault};
 use crate::gate::facts::Line;
 use crate::git::fetch::Fetcher;
 use crate::limits::BLAME_WAIT_MAX;
@@ -48,7 +50,42 @@ impl Offline {
 ///
 /// What is found wrong, but leaves the rest in force, is told on standard error.
 pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestamp) -> anyhow::Result<Offline> {
-    let settings = settings(config, now)?;
+    let settings = config::load(config).map_err(|faults| unusable(&faults))?;
+    settled(usable(settings, now)?, Schemas::builtin(), state_dir, now)
+}
+
+/// The same with what a cluster holds beside the files: its GitSources and DriftPolicies, and the kinds that it defines.
+pub(super) fn open_cluster(
+    held: &InCluster,
+    config: &[PathBuf],
+    state_dir: Option<PathBuf>,
+    now: Timestamp,
+) -> anyhow::Result<Offline> {
+    let (texts, faults) = config::texts(config);
+    let files = config::objects(&texts, faults).map_err(|faults| unusable(&faults))?;
+    // Whoever asks reads their own disk.
+    let together = together(&files, &held.objects, &[], FileSources::Allowed).map_err(|faults| unusable(&faults))?;
+    for told in &together.told {
+        for fault in &told.faults {
+            eprintln!("warning: {} {}: {fault}", told.kind, told.name);
+        }
+    }
+    let mut schemas = Schemas::builtin();
+    for definition in &held.definitions {
+        match schemas.with_crd(definition) {
+            Ok(with) => schemas = with,
+            Err(error) => eprintln!("warning: {error}"),
+        }
+    }
+    settled(usable(together.settings, now)?, schemas, state_dir, now)
+}
+
+fn settled(
+    settings: Settings,
+    schemas: Schemas,
+    state_dir: Option<PathBuf>,
+    now: Timestamp,
+) -> anyhow::Result<Offline> {
     let mut defaults = settings.sources.iter().map(|source| source.default_namespace.clone());
     let first = defaults.next().flatten();
     let default_namespace = first.filter(|first| defaults.all(|other| other.as_ref() == Some(first)));
@@ -57,7 +94,7 @@ pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestam
     let program = std::env::current_exe().context("cannot find our own program")?;
     let options = follow::Options {
         settings: Arc::new(settings),
-        schemas: Schemas::builtin(),
+        schemas,
         store: Arc::new(store),
         fetcher: Fetcher::new(program),
         clock: Arc::new(move || now),
@@ -85,11 +122,13 @@ pub(super) fn open(config: &[PathBuf], state_dir: Option<PathBuf>, now: Timestam
     Ok(Offline { basis, default_namespace, follow, runtime, _folder: folder })
 }
 
-fn settings(config: &[PathBuf], now: Timestamp) -> anyhow::Result<Settings> {
-    let settings = config::load(config).map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("the configuration cannot be used:\n  {}", faults.join("\n  "))
-    })?;
+fn unusable(faults: &[Fault]) -> anyhow::Error {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("the configuration cannot be used:\n  {}", faults.join("\n  "))
+}
+
+/// Tells what has no effect; fails where nothing could be answered by it.
+fn usable(settings: Settings, now: Timestamp) -> anyhow::Result<Settings> {
     let over = settings.policy.over(now);
     for notice in settings.notices.iter().map(ToString::to_string).chain(over) {
         eprintln!("warning: {notice}");

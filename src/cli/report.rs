@@ -1,5 +1,6 @@
 //! `landfast report`: what was ruled, or would have been, in a span of time, and what would settle it. From records alone.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, IsTerminal as _};
@@ -10,8 +11,10 @@ use anyhow::{Context as _, ensure};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::journal;
+use crate::audit::repair::Outcome;
 use crate::audit::report::{Configured, Key, Ledger, Report, Row};
 use crate::audit::settle::Settled;
+use crate::audit::usage::Entry;
 use crate::cli::table::{Paint, Table};
 use crate::cli::{Answer, Output};
 use crate::config;
@@ -34,7 +37,7 @@ pub struct Args {
     /// The time to end at, as in 2026-11-02T10:00:00Z; now where absent.
     #[arg(long, value_name = "TIME")]
     until: Option<Timestamp>,
-    /// Configuration, to name the policies that are on no record; a file or a folder, may be given more than once.
+    /// Configuration, to name the policies and entries that were of no use; a file or a folder, may be given more than once.
     #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
     /// How to print.
@@ -67,7 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
         }
     };
     ensure!(since < until, "the span ends before it begins: from {since} to {until}");
-    let configured = (!config.is_empty()).then(|| configured(&config)).transpose()?;
+    let configured = (!config.is_empty()).then(|| configured(&config, until)).transpose()?;
     let mut ledger = Ledger::new(since, until);
     for file in sources(&state_dir, &journal)? {
         read(&file, &mut ledger).with_context(|| format!("cannot read {}", file.display()))?;
@@ -124,14 +127,13 @@ fn parent(file: &Path) -> &Path {
     file.parent().unwrap_or(Path::new(""))
 }
 
-fn configured(paths: &[PathBuf]) -> anyhow::Result<Configured> {
+fn configured(paths: &[PathBuf], until: Timestamp) -> anyhow::Result<Configured> {
     let settings = config::load(paths).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration cannot be used:\n  {}", faults.join("\n  "))
     })?;
-    let rules = &settings.policy.rules;
-    let entries = rules.iter().flat_map(|rule| &rule.writers).map(|writer| writer.name.clone());
-    Ok(Configured { policies: rules.iter().map(|rule| rule.name.clone()).collect(), entries: entries.collect() })
+    let policies = settings.policy.rules.iter().map(|rule| rule.name.clone()).collect();
+    Ok(Configured { policies, entries: Entry::all(&settings.policy), over: settings.policy.over(until).collect() })
 }
 
 /// A report for people.
@@ -139,7 +141,8 @@ fn in_words(report: &Report, paint: Paint) -> String {
     let Report { since, until, writes, records, rows, .. } = report;
     let span = format!("{since:.0} to {until:.0}");
     if rows.is_empty() {
-        return format!("{span}: nothing on record other than plain Allows\n{}", on_no_record(report));
+        let nothing = format!("{span}: nothing on record other than plain Allows\n");
+        return [nothing, glasses(report, paint), repairs(report, paint), of_no_use(report)].concat();
     }
     let mut words = format!("{span}: {writes} writes in {records} records\n");
     let mut rest = rows.as_slice();
@@ -147,11 +150,14 @@ fn in_words(report: &Report, paint: Paint) -> String {
         let is_like = |row: &&Row| (row.key.ruling, row.key.enforced) == (first.key.ruling, first.key.enforced);
         let (alike, others) = rest.split_at(rest.iter().take_while(is_like).count());
         let _ = write!(words, "\n{}\n{}", paint.heading(title(&first.key)), table(alike).print("  ", paint));
-        let no_entry = alike.iter().find_map(|row| match row.settled {
-            Settled::No(why) => Some(why),
-            Settled::Writer(_) | Settled::Ignore(_) => None,
-        });
-        if let Some(why) = no_entry {
+        let no_entry: BTreeSet<&str> = alike
+            .iter()
+            .filter_map(|row| match row.settled {
+                Settled::No(why) => Some(why),
+                Settled::Writer(_) | Settled::Ignore(_) => None,
+            })
+            .collect();
+        for why in no_entry {
             let _ = writeln!(words, "  {why}");
         }
         rest = others;
@@ -163,8 +169,10 @@ fn in_words(report: &Report, paint: Paint) -> String {
         };
         let _ = write!(words, "\n{}\n{}", paint.heading(&place), indented(&entries.yaml()));
     }
+    words.push_str(&glasses(report, paint));
+    words.push_str(&repairs(report, paint));
     words.push_str(&safety(report, paint));
-    words + &on_no_record(report)
+    words + &of_no_use(report)
 }
 
 fn title(key: &Key) -> &'static str {
@@ -217,12 +225,55 @@ fn indented(text: &str) -> String {
     text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }
 
-fn on_no_record(report: &Report) -> String {
-    match report.unnamed.as_deref() {
-        None | Some([]) => String::new(),
-        Some(policies) => format!(
-            "\nOn no record: {}. Either nothing was written there that was not plainly let in, or they match nothing.\n",
-            policies.join(", ")
-        ),
+fn glasses(report: &Report, paint: Paint) -> String {
+    if report.glasses.is_empty() {
+        return String::new();
     }
+    let mut table = Table::new(["REASON", "WRITES", "BY", "OBJECTS", "FROM", "UNTIL"]);
+    for glass in &report.glasses {
+        let reason = shortened(&tame(&glass.reason), COLUMN_CHARS_MAX);
+        let (from, until) = (format!("{:.0}", glass.first), format!("{:.0}", glass.ends));
+        table.add([reason, glass.writes.to_string(), listed(&glass.users), listed(&glass.objects), from, until]);
+    }
+    format!("\n{}\n{}", paint.heading("By break-glass"), table.print("  ", paint))
+}
+
+fn repairs(report: &Report, paint: Paint) -> String {
+    if report.repairs.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(["REPAIRS", "OUTCOME", "KIND", "FIELDS", "OBJECTS", "MOVED BY"]);
+    for repair in &report.repairs {
+        let outcome = match repair.outcome {
+            Outcome::Repaired => "brought back",
+            Outcome::CannotRepair => "cannot be",
+        };
+        let (fields, objects, by) = (listed(&repair.fields), listed(&repair.objects), listed(&repair.moved_by));
+        table.add([repair.repairs.to_string(), outcome.to_owned(), repair.kind.clone(), fields, objects, by]);
+    }
+    format!("\n{}\n{}", paint.heading("Repaired"), table.print("  ", paint))
+}
+
+fn listed(texts: &BTreeSet<String>) -> String {
+    let all: Vec<&str> = texts.iter().map(String::as_str).collect();
+    shortened(&tame(&all.join(", ")), COLUMN_CHARS_MAX)
+}
+
+/// Policies and entries that were of no use, or have no effect any more.
+fn of_no_use(report: &Report) -> String {
+    let mut words = String::new();
+    if let Some(policies) = report.unnamed.as_deref().filter(|policies| !policies.is_empty()) {
+        let policies = policies.join(", ");
+        let why = "Either nothing was written there that was not plainly let in, or they match nothing.";
+        let _ = writeln!(words, "\nOn no record: {policies}. {why}");
+    }
+    if let Some(unused) = report.unused.as_deref().filter(|unused| !unused.is_empty()) {
+        let all: Vec<String> =
+            unused.iter().map(|entry| format!("{} {} of {}", entry.member, entry.name, entry.policy)).collect();
+        let _ = writeln!(words, "\nOf no use in this span: {}.", all.join(", "));
+    }
+    if !report.over.is_empty() {
+        let _ = writeln!(words, "\nOver:\n  {}", report.over.join("\n  "));
+    }
+    words
 }

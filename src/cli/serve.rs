@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::app;
+use crate::app::reachable::Reachable;
 use crate::audit::cloudevents::Receiver;
 use crate::cli::Answer;
+use crate::config::held::FileSources;
 use crate::limits;
 
 /// Options of `landfast serve`.
@@ -17,6 +19,9 @@ pub struct Args {
     /// Configuration: a file or a folder of GitSources and DriftPolicies, beside those in the cluster; may be given more than once.
     #[arg(long, value_name = "FILE|DIR")]
     config: Vec<PathBuf>,
+    /// Let GitSources in the cluster name repositories on our own disk (file://): whoever may create them reads those.
+    #[arg(long)]
+    allow_file_sources: bool,
     /// How to reach the API server; else KUBECONFIG, else as a Pod in the cluster.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -50,6 +55,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<Answer> {
     let Args {
         config,
+        allow_file_sources,
         kubeconfig,
         listen,
         status_listen,
@@ -65,10 +71,21 @@ pub fn run(args: Args) -> anyhow::Result<Answer> {
     }
     let stand_down = stand_down.unwrap_or(limits::STAND_DOWN_DEFAULT);
     let cloudevents = cloudevents.as_deref().map(Receiver::new).transpose().context("--cloudevents cannot be used")?;
-    let reach = app::Reachable::parse(url.as_deref(), service.as_deref())?;
+    let reach = Reachable::parse(url.as_deref(), service.as_deref())?;
     let program = std::env::current_exe().context("cannot find our own program")?;
-    let options =
-        app::Options { config, kubeconfig, listen, status_listen, reach, state_dir, stand_down, program, cloudevents };
+    let file_sources = if allow_file_sources { FileSources::Allowed } else { FileSources::Refused };
+    let options = app::Options {
+        config,
+        file_sources,
+        kubeconfig,
+        listen,
+        status_listen,
+        reach,
+        state_dir,
+        stand_down,
+        program,
+        cloudevents,
+    };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 
 use crate::cluster::call::{CallError, within_time};
+use crate::gate::policy::GROUP;
 use crate::gate::write::User;
 use crate::limits;
 
@@ -32,7 +33,7 @@ impl Rights {
             return Ok(known);
         }
         let attributes = ResourceAttributes {
-            group: Some("landfast.dev".to_owned()),
+            group: Some(GROUP.to_owned()),
             resource: Some("driftpolicies".to_owned()),
             verb: Some("break-glass".to_owned()),
             name: Some(policy.to_owned()),

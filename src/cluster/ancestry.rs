@@ -1,4 +1,5 @@
-//! Which controllers own this object? Answered from metadata, one object after the other, remembered for a moment.
+//! Which controllers own this object? Answered from what was seen of them, else by asking one after the other, remembered for a
+//! moment.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,6 +10,7 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 
 use crate::cluster::call::{CallError, within_time};
+use crate::cluster::kinship::{Kinship, controller};
 use crate::drift::declared::ObjectKey;
 use crate::drift::schema::Schemas;
 use crate::gate::facts::Owner;
@@ -17,13 +19,33 @@ use crate::limits;
 /// Answers about owners.
 pub struct Ancestry {
     client: Client,
+    kinship: Kinship,
     known: Mutex<HashMap<ObjectKey, (Instant, Option<Owner>)>>,
 }
 
 impl Ancestry {
-    /// Asks through this client.
-    pub fn new(client: Client) -> Self {
-        Self { client, known: Mutex::default() }
+    /// Asks through this client, and only of what was not seen.
+    pub fn new(client: Client, kinship: Kinship) -> Self {
+        Self { client, kinship, known: Mutex::default() }
+    }
+
+    /// The same as [`of`](Self::of) without asking; `None` where one of them was not seen.
+    pub fn at_hand(
+        &self,
+        object: &ObjectKey,
+        schemas: &Schemas,
+        is_enough: impl Fn(&ObjectKey) -> bool,
+    ) -> Option<Vec<Owner>> {
+        let mut found: Vec<Owner> = Vec::new();
+        while found.len() < limits::OWNERS_DEEP_MAX {
+            let next = found.last().map_or(object, |owner| &owner.key);
+            if is_enough(next) {
+                break;
+            }
+            let Some(owner) = self.seen(next, schemas).or_else(|| self.remembered(next))? else { break };
+            found.push(owner);
+        }
+        Some(found)
     }
 
     /// The controllers that own an object, the nearest first, up to the first one that is enough, that nothing owns, or whose
@@ -47,7 +69,7 @@ impl Ancestry {
     }
 
     async fn owner(&self, object: &ObjectKey, schemas: &Schemas) -> Result<Option<Owner>, CallError> {
-        if let Some(known) = self.remembered(object) {
+        if let Some(known) = self.seen(object, schemas).or_else(|| self.remembered(object)) {
             return Ok(known);
         }
         let Some(info) = schemas.kind(object.group(), object.kind()) else { return Ok(None) };
@@ -60,10 +82,15 @@ impl Ancestry {
         };
         let found = within_time(api.get_metadata_opt(object.name())).await?;
         let owners = found.and_then(|found| found.metadata.owner_references).unwrap_or_default();
-        let controller = owners.into_iter().find(|owner| owner.controller == Some(true));
-        let owner = controller.map(|owner| Owner { key: key(&owner, object.namespace(), schemas), uid: owner.uid });
+        let owner = controller(&owners).map(|owner| self::owner(owner, object.namespace(), schemas));
         self.remember(object, owner.clone());
         Ok(owner)
+    }
+
+    #[expect(clippy::option_option, reason = "no answer, and the answer that nobody owns it, are two things")]
+    fn seen(&self, object: &ObjectKey, schemas: &Schemas) -> Option<Option<Owner>> {
+        let owner = self.kinship.owner(object)?;
+        Some(owner.map(|owner| self::owner(owner, object.namespace(), schemas)))
     }
 
     #[expect(clippy::option_option, reason = "no answer, and the answer that nobody owns it, are two things")]
@@ -83,8 +110,12 @@ impl Ancestry {
 }
 
 /// An owner is in the namespace of what it owns, or in none.
-fn key(owner: &OwnerReference, namespace: &str, schemas: &Schemas) -> ObjectKey {
-    let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let namespaced = schemas.kind(group, &owner.kind).is_none_or(|info| info.namespaced);
-    ObjectKey::new(group, &owner.kind, if namespaced { namespace } else { "" }, &owner.name)
+fn owner(
+    OwnerReference { api_version, kind, name, uid, .. }: OwnerReference,
+    namespace: &str,
+    schemas: &Schemas,
+) -> Owner {
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let namespaced = schemas.kind(group, &kind).is_none_or(|info| info.namespaced);
+    Owner { key: ObjectKey::new(group, &kind, if namespaced { namespace } else { "" }, &name), uid }
 }

@@ -13,7 +13,7 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::schema::KindInfo;
 use crate::gate::basis::{Basis, SourceId};
 use crate::gate::derived::EDITED;
-use crate::gate::policy::{FailurePolicy, Mode, Policy, Rule};
+use crate::gate::policy::{FailurePolicy, GROUP, KindName, Mode, Policy, Rule};
 use crate::gate::verdict::Ruling;
 
 /// Kinds that are never asked about, with their groups: heartbeats, elections and our own traces.
@@ -22,9 +22,6 @@ const NEVER: &[(&str, &str)] =
 
 /// Subresources of Pods that write declared fields, and that no table of schemas tells.
 const POD_WRITES: &[&str] = &["resize", "ephemeralcontainers"];
-
-/// Our own API group: guarded by its schemas and RBAC, never by this webhook.
-const OWN_GROUP: &str = "landfast.dev";
 
 /// A resource, as rules name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +46,8 @@ pub(crate) struct Covered {
     pub(crate) guarded: BTreeSet<String>,
     /// Where a write may be changed on its way in.
     pub(crate) changed: BTreeSet<String>,
+    /// Whether that may be anywhere: what nobody declares is marked wherever it comes.
+    pub(crate) changed_anywhere: bool,
     /// Whether it is asked about as what declared objects made, too.
     pub(crate) derived: bool,
 }
@@ -95,6 +94,9 @@ impl Coverage {
         for ((group, kind), counts) in versions {
             if let Some(info) = basis.schemas.kind(group, kind) {
                 coverage.cover(info, &counts);
+                if basis.policy.rules.iter().any(|rule| marks_strays(rule, group, kind)) {
+                    coverage.slot(ResourceKey::of(info)).changed_anywhere = true;
+                }
             }
         }
         coverage.reach_derived(basis, &mut cells);
@@ -110,6 +112,7 @@ impl Coverage {
             subresources: vec!["status", "finalize"],
             guarded: BTreeSet::new(),
             changed: BTreeSet::new(),
+            changed_anywhere: false,
             derived: false,
         };
         let definitions = Covered { subresources: vec!["status"], ..namespaces.clone() };
@@ -158,6 +161,9 @@ impl Coverage {
                 if powers.blocks_derived && covered.version.is_empty() {
                     covered.guarded.insert(key.namespace().to_owned());
                 }
+                if powers.marks_derived {
+                    covered.changed.insert(key.namespace().to_owned());
+                }
             }
         }
     }
@@ -178,6 +184,7 @@ impl Coverage {
                 subresources: Vec::new(),
                 guarded: BTreeSet::new(),
                 changed: BTreeSet::new(),
+                changed_anywhere: false,
                 derived: false,
             }),
         }
@@ -212,8 +219,9 @@ fn sent_version<'v>(info: &'v KindInfo, declared: &BTreeMap<&'v str, usize>) -> 
     served.or(written).unwrap_or_default()
 }
 
+/// Our own kinds are guarded by their schemas and RBAC, never by this webhook.
 fn never(key: &ObjectKey) -> bool {
-    key.group() == OWN_GROUP || NEVER.contains(&(key.group(), key.kind()))
+    key.group() == GROUP || NEVER.contains(&(key.group(), key.kind()))
 }
 
 /// What a policy may do, remembered: it matches by source, kind and namespace, not by name.
@@ -235,6 +243,8 @@ struct Powers {
     /// Whether it minds who reaches into what the object made, and whether silence means no to that.
     minds_derived: bool,
     blocks_derived: bool,
+    /// Whether it marks what is edited of that.
+    marks_derived: bool,
 }
 
 impl Cells<'_> {
@@ -261,12 +271,21 @@ impl Powers {
             breaks: rule.bounds().is_some(),
             minds_derived: rule.derived_objects > Ruling::Allow,
             blocks_derived: blocks(rule, &[rule.derived_objects]),
+            marks_derived: rule.mode == Mode::Enforce && rule.derived_objects == Ruling::Annotate,
         }
     }
 }
 
 fn minds_strays(rule: &Rule) -> bool {
     rule.undeclared_objects > Ruling::Allow
+}
+
+/// Whether it marks objects of this kind that Git does not declare.
+fn marks_strays(rule: &Rule, group: &str, kind: &str) -> bool {
+    let names = |kinds: &Vec<KindName>| kinds.iter().any(|it| (it.group.as_str(), it.kind.as_str()) == (group, kind));
+    rule.mode == Mode::Enforce
+        && rule.undeclared_objects == Ruling::Annotate
+        && rule.matches.kinds.as_ref().is_none_or(names)
 }
 
 /// A policy that cannot deny can never block.

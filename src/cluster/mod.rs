@@ -16,6 +16,7 @@ mod documents;
 pub mod form;
 pub mod glasses;
 pub mod keeper;
+pub mod kinship;
 pub mod lease;
 pub mod namespace;
 mod naming;

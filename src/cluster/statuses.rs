@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::warn;
 
 use crate::audit::Clock;
+use crate::audit::safety::{SAFE_TO_ENFORCE, refused_at};
 use crate::cluster::configuration::Seen;
 use crate::cluster::writer::Writer;
 use crate::limits;
@@ -123,12 +125,17 @@ impl Statuses {
 
 impl Desired {
     /// The status; what is as it was keeps its time.
-    fn status(&self, live: &Value, now: jiff::Timestamp) -> Value {
+    fn status(&self, live: &Value, now: Timestamp) -> Value {
         let conditions = self.conditions.iter().map(|condition| {
+            let mut standing = live["conditions"].as_array().into_iter().flatten();
+            let before = standing.find(|before| before["type"] == condition.kind);
+            if let Some(before) = before.filter(|before| knows_more(before, condition, now)) {
+                let mut kept = before.clone();
+                kept["observedGeneration"] = json!(self.generation);
+                return kept;
+            }
             let status = if condition.holds { "True" } else { "False" };
-            let before = live["conditions"].as_array().into_iter().flatten();
-            let mut same = before.filter(|before| before["type"] == condition.kind && before["status"] == status);
-            let since = same.next().map_or_else(
+            let since = before.filter(|before| before["status"] == status).map_or_else(
                 || json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
                 |before| before["lastTransitionTime"].clone(),
             );
@@ -146,5 +153,45 @@ impl Desired {
         status["observedGeneration"] = json!(self.generation);
         status["conditions"] = Value::from(conditions);
         status
+    }
+}
+
+/// Whether another replica wrote of a later refusal than this one knows: each has its own records.
+fn knows_more(before: &Value, condition: &Condition, now: Timestamp) -> bool {
+    if condition.kind != SAFE_TO_ENFORCE || before["status"] != "False" {
+        return false;
+    }
+    let own = refused_at(&condition.message, now);
+    before["message"].as_str().and_then(|message| refused_at(message, now)).is_some_and(|theirs| Some(theirs) > own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_another_replica_knows_of_stands_until_it_is_old() {
+        let desired = |holds, message: &str| Desired {
+            kind: "DriftPolicy".to_owned(),
+            plural: "driftpolicies",
+            name: "shop".to_owned(),
+            uid: "u".to_owned(),
+            generation: 2,
+            conditions: vec![Condition { kind: SAFE_TO_ENFORCE, holds, reason: "R", message: message.to_owned() }],
+            more: json!({}),
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let refused = |hour: u32| format!("ci would be denied: x, last recorded 2026-11-22T{hour:02}:00:00Z");
+        let live = desired(false, &refused(12)).status(&json!({}), at("2026-11-22T12:00:01Z"));
+        let said = |desired: &Desired, now: &str| {
+            let condition = desired.status(&live, at(now))["conditions"][0].clone();
+            assert_eq!(condition["observedGeneration"], 2);
+            (condition["status"].as_str().unwrap().to_owned(), condition["message"].as_str().unwrap().to_owned())
+        };
+        let (kept, safe) = (("False".to_owned(), refused(12)), desired(true, "nothing"));
+        assert_eq!(said(&safe, "2026-11-22T13:00:00Z"), kept);
+        assert_eq!(said(&desired(false, &refused(11)), "2026-11-22T13:00:00Z"), kept);
+        assert_eq!(said(&desired(false, &refused(13)), "2026-11-22T13:00:00Z").1, refused(13));
+        assert_eq!(said(&safe, "2026-11-23T12:00:00Z").0, "True");
     }
 }

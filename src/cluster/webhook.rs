@@ -71,12 +71,12 @@ pub struct Rendered {
 /// Renders the entries that a basis needs.
 pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
     let coverage = Coverage::of(basis);
-    let guarded = Clauses::of(&coverage, |covered| &covered.guarded, Overflow::Left);
+    let guarded = Clauses::of(&coverage, |covered| Places::At(&covered.guarded), Overflow::Left);
     let mut conditions = never(basis.policy.landfast.as_deref(), &reach.namespace);
     let patterns = basis.sources.values().flat_map(|source| &source.scope.patterns).map(String::as_str);
     conditions.extend(within(&patterns.collect::<BTreeSet<_>>()));
-    let mutating = reverting(basis, &coverage, &conditions, reach);
     conditions.extend(coverage.by_people());
+    let mutating = reverting(basis, &coverage, &conditions, reach);
     let every: Vec<_> = coverage.resources.iter().collect();
     let mut webhooks = Vec::new();
     let mut rest = conditions.clone();
@@ -94,9 +94,12 @@ pub fn entries(basis: &Basis, reach: &Reach) -> Rendered {
 
 /// The mutating configuration, where some policy may change a write.
 fn reverting(basis: &Basis, coverage: &Coverage, common: &[Condition], reach: &Reach) -> Option<Value> {
-    let changed = Clauses::of(coverage, |covered| &covered.changed, Overflow::Widened);
+    let changed = Clauses::of(coverage, changed, Overflow::Widened);
     let mut expression = changed.expression;
     let mut rules = rules(&changed.resources, &["CREATE", "UPDATE"]);
+    // Of what declared objects made only edits are marked.
+    let made = changed.resources.iter().filter(|(_, covered)| covered.version.is_empty());
+    rules.extend(made.map(|(key, _)| derived_rule(key, std::slice::from_ref(&key.resource), "UPDATE")));
     if let Some(rule) = stamped(basis) {
         let stamped = format!("{RESOURCE} == '{GROUP}/{BREAK_GLASSES}'");
         expression = if expression.is_empty() { stamped } else { format!("{expression} || {stamped}") };
@@ -213,26 +216,41 @@ fn every_rule(resources: &[Resource<'_>]) -> Vec<Value> {
 
 /// What reaches into a resource that declared objects made.
 fn derived_rules(key: &ResourceKey) -> Vec<Value> {
-    let rule = |names: Vec<String>, operation: &str| {
-        json!({
-            "apiGroups": [key.group],
-            "apiVersions": ["v1"],
-            "resources": names,
-            "operations": [operation],
-            "scope": "Namespaced",
-        })
-    };
     let named = |way: &str| if way.is_empty() { key.resource.clone() } else { format!("{}/{way}", key.resource) };
     let is_own = |(group, resource, _): &&(&str, &str, &[&str])| (*group, *resource) == (&*key.group, &*key.resource);
-    let edited = EDITED.iter().filter(is_own).flat_map(|(_, _, ways)| *ways).map(|way| named(way)).collect();
-    let mut rules = vec![rule(edited, "UPDATE")];
+    let edited: Vec<String> =
+        EDITED.iter().filter(is_own).flat_map(|(_, _, ways)| *ways).map(|way| named(way)).collect();
+    let mut rules = vec![derived_rule(key, &edited, "UPDATE")];
     if key.resource == "pods" {
-        rules.push(rule(ENTERED.iter().map(|way| named(way)).collect(), "CONNECT"));
+        let entered: Vec<String> = ENTERED.iter().map(|way| named(way)).collect();
+        rules.push(derived_rule(key, &entered, "CONNECT"));
     }
     rules
 }
 
+fn derived_rule(key: &ResourceKey, resources: &[String], operation: &str) -> Value {
+    json!({
+        "apiGroups": [key.group],
+        "apiVersions": ["v1"],
+        "resources": resources,
+        "operations": [operation],
+        "scope": "Namespaced",
+    })
+}
+
 type Resource<'c> = (&'c ResourceKey, &'c Covered);
+
+/// Where writes to a resource are meant: namespaces, or names of cluster-scoped objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Places<'c> {
+    At(&'c BTreeSet<String>),
+    Everywhere,
+}
+
+/// Where writes may be changed.
+fn changed(covered: &Covered) -> Places<'_> {
+    if covered.changed_anywhere { Places::Everywhere } else { Places::At(&covered.changed) }
+}
 
 /// Resources at certain places, as one expression.
 struct Clauses<'c> {
@@ -252,20 +270,28 @@ enum Overflow {
 
 impl<'c> Clauses<'c> {
     /// Resources with equal places share a clause; those without any have none.
-    fn of(coverage: &'c Coverage, places: fn(&Covered) -> &BTreeSet<String>, overflow: Overflow) -> Self {
-        let mut shared: BTreeMap<(bool, &BTreeSet<String>), Vec<Resource<'_>>> = BTreeMap::new();
-        for (key, covered) in coverage.resources.iter().filter(|(_, covered)| !places(covered).is_empty()) {
-            shared.entry((covered.namespaced, places(covered))).or_default().push((key, covered));
+    fn of(coverage: &'c Coverage, places: fn(&Covered) -> Places<'_>, overflow: Overflow) -> Self {
+        let mut shared: BTreeMap<(bool, Places<'_>), Vec<Resource<'_>>> = BTreeMap::new();
+        for (key, covered) in &coverage.resources {
+            match places(covered) {
+                Places::At(none) if none.is_empty() => {}
+                some => shared.entry((covered.namespaced, some)).or_default().push((key, covered)),
+            }
         }
         let mut clauses = Self { expression: String::new(), resources: Vec::new(), left: Vec::new() };
         for ((namespaced, places), resources) in shared {
             let paths: Vec<String> = resources.iter().map(|(key, _)| key.path()).collect();
             let kinds = format!("{RESOURCE} in {}", list(paths.iter().map(String::as_str)));
-            let places = list(places.iter().map(String::as_str));
-            let clause = if namespaced {
-                format!("({kinds} && has(request.namespace) && request.namespace in {places})")
-            } else {
-                format!("({kinds} && {NAME} in {places})")
+            let clause = match places {
+                Places::Everywhere => format!("({kinds})"),
+                Places::At(places) => {
+                    let places = list(places.iter().map(String::as_str));
+                    if namespaced {
+                        format!("({kinds} && has(request.namespace) && request.namespace in {places})")
+                    } else {
+                        format!("({kinds} && {NAME} in {places})")
+                    }
+                }
             };
             // Bytes are characters here: whatever is not plain ASCII was written as a code point.
             let fits = clauses.expression.len() + clause.len() <= limits::CONDITION_CHARS_MAX;

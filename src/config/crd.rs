@@ -16,9 +16,9 @@ use crate::gate::policy::{FailurePolicy, KindName, Mode, Subject, Writer};
 use crate::gate::repair::Repair;
 use crate::gate::verdict::Ruling;
 
-/// API group of the operator's objects.
-pub const GROUP: &str = "landfast.dev";
-/// Its only version.
+pub use crate::gate::policy::GROUP;
+
+/// The only version of the operator's objects.
 pub const VERSION: &str = "v1alpha1";
 
 /// One of the operator's objects.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::crd::{GROUP, Object, Origin, VERSION};
+use crate::config::crd::{GROUP, Object, Origin, Spec, Transport, VERSION};
 use crate::config::definition::definitions;
 use crate::config::{Settings, Topic, decode, resolve};
 use crate::gate::basis::Fault;
@@ -29,6 +29,16 @@ pub struct Held {
     pub manager: Option<String>,
     /// `spec`, as JSON.
     pub spec: serde_json::Value,
+}
+
+/// Whether an object in the cluster may name a repository on Landfast's own disk: whoever may create it would read what lies there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileSources {
+    /// It may not; files may.
+    #[default]
+    Refused,
+    /// It may: `--allow-file-sources`.
+    Allowed,
 }
 
 /// What became of an object in the cluster.
@@ -63,6 +73,9 @@ pub struct Together {
     pub good: Vec<Held>,
 }
 
+const LOCAL: &str = "`spec.url` is a file on Landfast's own disk, which an object in the cluster may name only with \
+                     `landfast serve --allow-file-sources`";
+
 impl Held {
     /// How it is named where a file has its path: `driftpolicies/shop`.
     pub fn place(&self) -> String {
@@ -71,7 +84,7 @@ impl Held {
     }
 
     /// The object it asks for, or all that is wrong with it.
-    fn decode(&self) -> Result<Object, Vec<Fault>> {
+    fn decode(&self, file_sources: FileSources) -> Result<Object, Vec<Fault>> {
         let manifest = serde_json::json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": self.kind,
@@ -86,7 +99,15 @@ impl Held {
         for fault in &mut faults {
             fault.line = 0;
         }
-        match objects.into_iter().next() {
+        let object = objects.into_iter().next();
+        let is_local = |object: &Object| match &object.spec {
+            Spec::GitSource(source) => source.url.transport == Transport::File,
+            Spec::DriftPolicy(_) | Spec::BreakGlass(_) => false,
+        };
+        if file_sources == FileSources::Refused && object.as_ref().is_some_and(is_local) {
+            faults.push(Fault { file: place.clone(), line: 0, what: LOCAL.to_owned() });
+        }
+        match object {
             Some(object) if faults.is_empty() => {
                 let origin = Origin { file: place, line: 0 };
                 Ok(Object { origin, created: Some(self.created), ..object })
@@ -103,20 +124,25 @@ impl Held {
 /// Brings together what files and the cluster hold. `good` is what was last in force of the latter.
 ///
 /// A file wins over an object of the same kind and name in the cluster, which is told so. Fails only with faults of files.
-pub fn together(files: &[Object], held: &[Held], good: &[Held]) -> Result<Together, Vec<Fault>> {
+pub fn together(
+    files: &[Object],
+    held: &[Held],
+    good: &[Held],
+    file_sources: FileSources,
+) -> Result<Together, Vec<Fault>> {
     let (mut objects, mut told, mut kept) = (files.to_vec(), Vec::new(), Vec::new());
     for held in held {
         let first = files.iter().find(|object| held.is_of(object));
         let decoded = match first {
             Some(first) => Err(vec![format!("{} {} is in {} too, which counts", held.kind, held.name, first.origin)]),
-            None => held.decode().map_err(|faults| faults.into_iter().map(|fault| fault.what).collect()),
+            None => held.decode(file_sources).map_err(|faults| faults.into_iter().map(|fault| fault.what).collect()),
         };
         let (faults, in_force) = match decoded {
             Ok(object) => (Vec::new(), Some((held, object))),
             Err(faults) if first.is_some() => (faults, None),
             Err(faults) => {
                 let earlier = good.iter().find(|good| good.uid == held.uid && good.kind == held.kind);
-                (faults, earlier.and_then(|earlier| Some((earlier, earlier.decode().ok()?))))
+                (faults, earlier.and_then(|earlier| Some((earlier, earlier.decode(file_sources).ok()?))))
             }
         };
         told.push(Told {

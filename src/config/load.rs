@@ -47,6 +47,11 @@ fn decoded(texts: &[(String, String)], mut faults: Vec<Fault>) -> Result<(Vec<Ob
             Err(error) => faults.push(Fault { file: file.clone(), line: error.line, what: error.what }),
         }
     }
+    if let (Some((first, _)), true) = (texts.first(), objects.is_empty() && faults.is_empty()) {
+        // A file that lost its text, or the wrong one: put in force it would release everything.
+        let what = "holds no object: an empty configuration is taken for a mistake; leave --config out to have none";
+        faults.push(Fault { file: first.clone(), line: 0, what: what.to_owned() });
+    }
     // What stands between good objects is said too, so that one run shows all there is to mend.
     let resolved = resolve::resolve(&objects).map_err(|more| faults.extend(more));
     match resolved {

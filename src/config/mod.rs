@@ -327,8 +327,10 @@ mod tests {
                 "GitSource shop asks for what is not built yet: spec.secretRef, spec.ref.semver; it declares nothing",
             ),
             (
-                format!("{POLICY}  {{ breakGlass: {{}}, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"),
-                "DriftPolicy base asks for what is not built yet: Annotate in spec.rulings.derivedObjects; what it matches is only observed",
+                format!(
+                    "{POLICY}  {{ breakGlass: {{}}, repair: {{ mode: Manual }}, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"
+                ),
+                "DriftPolicy base asks for what is not built yet: spec.repair.mode Manual; what it matches is only observed",
             ),
         ];
         for (text, wanted) in cases {
@@ -343,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_is_not_built_still_stands_before_broader_ones() {
-        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Annotate } }\n";
+        let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Annotate }, repair: { mode: Manual } }\n";
         let broad = format!("---\n{POLICY}  {{ precedence: 9, mode: Enforce }}\n").replace("base", "broad");
         let policy = settings(&format!("{POLICY}{narrow}{broad}")).policy;
         let governing = |kind: &str| {

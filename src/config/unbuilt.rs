@@ -1,9 +1,8 @@
 //! What is not built yet? Members that load, but leave their object without effect (a policy still observes); one list, so that
 //! building one of them means deleting its line.
 
-use crate::config::crd::{DriftPolicy, GitSource, Render, Rulings, SourceRef, Spec, Transport};
+use crate::config::crd::{DriftPolicy, GitSource, Render, SourceRef, Spec, Transport};
 use crate::gate::repair::{Repair, RepairBy, RepairMode};
-use crate::gate::verdict::Ruling;
 
 /// The members of an object that are not built yet, as a person writes them.
 pub(super) fn members(spec: &Spec) -> Vec<&'static str> {
@@ -27,15 +26,11 @@ fn of_source(source: &GitSource) -> Vec<&'static str> {
 }
 
 fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
-    let DriftPolicy { rulings, repair, .. } = policy;
-    let Rulings { drift: _, delete: _, undeclared_fields: _, undeclared_objects, derived_objects } = *rulings;
-    let marks = |ruling| ruling == Some(Ruling::Annotate);
+    let DriftPolicy { repair, .. } = policy;
     let repairs = |asks: &dyn Fn(&Repair) -> bool| {
         repair.as_ref().is_some_and(|repair| repair.mode != RepairMode::Never && asks(repair))
     };
     chosen([
-        ("Annotate in spec.rulings.undeclaredObjects", marks(undeclared_objects)),
-        ("Annotate in spec.rulings.derivedObjects", marks(derived_objects)),
         ("spec.repair.mode Manual", repair.is_some_and(|repair| repair.mode == RepairMode::Manual)),
         ("spec.repair.by Deployer", repairs(&|repair| repair.by == Some(RepairBy::Deployer))),
         ("spec.repair.prune", repairs(&|repair| repair.prune)),

@@ -81,6 +81,13 @@ impl<'p> Mask<'p> {
         Some(Masked { one: json(one), other: json(other) })
     }
 
+    /// Makes what is left out beneath a path stand in `to` as it stands in `from`, both the value at that path; nothing else of it.
+    pub(crate) fn keep(&self, path: &FieldPath, to: &mut Value, from: &Value) {
+        for steps in self.0.iter().filter_map(|(pattern, _)| pattern.beneath(path)) {
+            keep(to, from, steps);
+        }
+    }
+
     /// Notes that what leads beneath a path made the values there equal.
     pub(crate) fn settled(&self, path: &FieldPath) {
         let leading = self.0.iter().filter(|(pattern, _)| pattern.beneath(path).is_some());
@@ -167,6 +174,46 @@ fn items(one: &mut Vec<Value>, other: &mut Vec<Value>, step: &Step, rest: &[Step
     }
 }
 
+/// Copies what lies at the end of `steps`. Items are paired as they are where they are left out.
+fn keep(to: &mut Value, from: &Value, steps: &[Step]) {
+    let Some((step, rest)) = steps.split_first() else { return to.clone_from(from) };
+    match (to, from) {
+        (Value::Object(to), Value::Object(from)) => {
+            let known = to.keys().chain(from.keys()).filter(|name| names(step, name));
+            for name in known.cloned().collect::<Vec<_>>() {
+                match (to.get_mut(&name), from.get(&name)) {
+                    (Some(to), Some(from)) => keep(to, from, rest),
+                    (None, Some(from)) if rest.is_empty() => _ = to.insert(name, from.clone()),
+                    (Some(_), None) if rest.is_empty() => _ = to.remove(&name),
+                    (Some(_) | None, None) | (None, Some(_)) => {}
+                }
+            }
+        }
+        (Value::Array(to), Value::Array(from)) => {
+            let alike = to.len() == from.len();
+            let is_meant = |place: usize, item: &Value| match step {
+                Step::Is(segment @ (Segment::Key(_) | Segment::Item(_))) => is_named(segment, item),
+                Step::Is(Segment::Index(wanted)) => alike && *wanted == place,
+                Step::AnyItem => alike,
+                Step::AnyField | Step::Is(Segment::Field(_)) => false,
+            };
+            let places = |items: &[Value]| -> Vec<usize> {
+                items
+                    .iter()
+                    .enumerate()
+                    .filter(|(place, item)| is_meant(*place, item))
+                    .map(|(place, _)| place)
+                    .collect()
+            };
+            let (mine, theirs) = (places(to), places(from));
+            if mine.len() == theirs.len() {
+                mine.into_iter().zip(theirs).for_each(|(mine, theirs)| keep(&mut to[mine], &from[theirs], rest));
+            }
+        }
+        (_, _) => {}
+    }
+}
+
 fn names(step: &Step, name: &str) -> bool {
     match step {
         Step::AnyField => true,
@@ -238,6 +285,28 @@ mod tests {
         let found = masked("at[name=a].v", r#"{"at":[{"name":"a","v":1}]}"#, r#"{"at":[1,{"name":"a","v":2}]}"#);
         assert_eq!(found, both(r#"[{"name":"a"}]"#, r#"[1,{"name":"a"}]"#));
         assert_eq!(masked(r#"at[="x"]"#, r#"{"at":["x","y"]}"#, r#"{"at":["y"]}"#), both(r#"["y"]"#, r#"["y"]"#));
+    }
+
+    #[test]
+    fn what_is_left_out_is_kept_and_nothing_else() {
+        let kept = |pattern: &str, to: &str, from: &str| {
+            let pattern: Pattern = pattern.parse().unwrap();
+            let mut value = serde_json::from_str(to).unwrap();
+            Mask::of([&pattern]).keep(&FieldPath::of(["at"]), &mut value, &serde_json::from_str(from).unwrap());
+            value.to_string()
+        };
+        assert_eq!(kept("at[*].x", r#"[{"x":1,"y":1}]"#, r#"[{"x":2,"y":2}]"#), r#"[{"x":2,"y":1}]"#);
+        assert_eq!(kept("at[*].x", r#"[{"y":1}]"#, r#"[{"x":2,"y":2}]"#), r#"[{"x":2,"y":1}]"#);
+        assert_eq!(kept("at[*].x", r#"[{"x":1}]"#, r#"[{"y":2}]"#), "[{}]");
+        assert_eq!(kept("at[*].x", r#"[{"x":1}]"#, r#"[{"x":2},{"x":3}]"#), r#"[{"x":1}]"#);
+        assert_eq!(kept("at[1]", "[1,2]", "[3,4]"), "[1,4]");
+        let (to, from) = (r#"[{"name":"a","v":1}]"#, r#"[{"name":"b","v":2},{"name":"a","v":3}]"#);
+        assert_eq!(kept("at[name=a].v", to, from), r#"[{"name":"a","v":3}]"#);
+        assert_eq!(
+            kept("at.*.x", r#"{"a":{"x":1,"y":1}}"#, r#"{"a":{"x":2,"y":2},"b":{"x":3}}"#),
+            r#"{"a":{"x":2,"y":1}}"#
+        );
+        assert_eq!(kept("elsewhere", "[1]", "[2]"), "[1]");
     }
 
     #[test]

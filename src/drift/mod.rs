@@ -29,5 +29,5 @@ mod structural;
 mod typing;
 pub mod undeclared;
 pub(crate) mod value;
-mod version;
+pub(crate) mod version;
 mod whole;

@@ -44,12 +44,16 @@ pub(crate) fn amended(case: &Case<'_>, declared: &Declared, sides: &Sides<'_>, m
     ruled
 }
 
-/// The same for an object that Git does not declare: only what a break-glass keeps is changed in it.
-pub(crate) fn kept(case: &Case<'_>, mut ruled: Ruled) -> Ruled {
-    if !ruled.incident.kept.is_empty()
+/// The same for an object that Git does not declare: what a break-glass keeps, and the mark where the ruling is Annotate.
+pub(crate) fn undeclared(case: &Case<'_>, mut ruled: Ruled) -> Ruled {
+    let marks = ruled.ruling == Ruling::Annotate && ruled.mode == Mode::Enforce;
+    if (marks || !ruled.incident.kept.is_empty())
         && let Some(mut rewrite) = Rewrite::of(case.write.change)
     {
         keep(&mut rewrite, &ruled.incident.kept);
+        if marks {
+            mark::of_undeclared(case, &mut rewrite);
+        }
         ruled.patch = rewrite.patch();
     }
     ruled

@@ -47,6 +47,7 @@ pub fn outcome(case: &Case<'_>, ruled: Ruled) -> Outcome {
         warnings: Vec::new(),
         kept: ruled.incident.told,
         patch: ruled.patch,
+        writers: case.writer.entries().map(|(policy, name)| (policy.to_owned(), name.to_owned())).collect(),
         ignored: case.ignored.used(),
         glass: ruled.incident.glass,
         reason: ruled.reason,

@@ -4,13 +4,17 @@
 //! Whose it is, the object says where the write shows it; beyond that only the API server can tell. Never a deletion, an eviction
 //! or a status.
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
+use crate::gate::basis::Basis;
 use crate::gate::case::Case;
 use crate::gate::facts::{Owner, Question};
-use crate::gate::ruling::{Ground, Ruled};
+use crate::gate::policy::{Mode, Rule};
+use crate::gate::ruling::{Ground, MAY_REACH, REACHES, Ruled};
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::Change;
 
@@ -38,9 +42,25 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
     let (Nearest::Controller(Owner { key: first, .. }) | Nearest::Entered(first)) = first;
     match case.facts.owners.get(&first) {
         Some(Some(owners)) => owners.iter().find_map(|owner| of_owner(case, owner))?.ruled(),
-        Some(None) => unknown(case, Vec::new()),
-        None => unknown(case, vec![Question::Owner(first)]),
+        Some(None) => unknown(case, None),
+        None => unknown(case, Some(Question::Owner(first))),
     }
+}
+
+/// The namespaces in which policies mind who reaches into what declared objects made.
+pub fn minded(basis: &Basis) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if basis.policy.rules.iter().all(|rule| rule.derived_objects == Ruling::Allow) {
+        return found;
+    }
+    for (key, entry) in basis.index.objects.iter().filter(|(_, entry)| entry.head.is_some()) {
+        let minds = |rule: &Rule| rule.derived_objects > Ruling::Allow;
+        if !found.contains(key.namespace()) && basis.policy.governing(key, Some(&entry.source)).is_some_and(minds) {
+            found.insert(key.namespace().to_owned());
+        }
+    }
+    found.remove("");
+    found
 }
 
 /// The object nearest to the write of which it is known that the write reaches into it.
@@ -82,8 +102,8 @@ impl<'c> Found<'c> {
         let Self(case) = self;
         let rule = case.rule.filter(|rule| rule.derived_objects > Ruling::Allow)?;
         let owner = case.declared()?.key.clone();
-        let ruled =
-            Ruled::by(rule, rule.derived_objects, "reaches into what Git declares", Ground::Derived(Some(owner)));
+        let ground = Ground::Derived(Some(owner));
+        let ruled = Ruled::by(&case, rule, rule.derived_objects, REACHES, ground);
         Some((case, ruled))
     }
 }
@@ -96,15 +116,18 @@ fn of_owner<'c>(case: &Case<'c>, owner: &Owner) -> Option<Found<'c>> {
     Some(Found(Case { entry: Some(entry), source, rule, maker, ..case.clone() }))
 }
 
-/// Whose it is, nobody said: let in, and on the record under the first policy that may mind.
-fn unknown<'c>(case: &Case<'c>, questions: Vec<Question>) -> Option<(Case<'c>, Ruled)> {
+/// Whose it is, nobody said: let in, and on the record under the first policy that may mind. It waits for an answer only where one
+/// of them refuses.
+fn unknown<'c>(case: &Case<'c>, question: Option<Question>) -> Option<(Case<'c>, Ruled)> {
     let rules = case.basis.policy.rules.iter();
     let mut minding =
         rules.filter(|rule| rule.derived_objects > Ruling::Allow && rule.matches.is_at_home(&case.aim.key));
+    let refuses = |rule: &Rule| rule.mode == Mode::Enforce && rule.derived_objects >= Ruling::Revert;
+    let waits = minding.clone().any(refuses);
     let rule = minding.next()?;
-    let reason = "may reach into what Git declares, its owner is not known";
-    let warned = Ruled::by(rule, rule.derived_objects.min(Ruling::Warn), reason, Ground::Derived(None));
-    Some((case.clone(), Ruled { questions, ..warned }))
+    let (questions, asides) = question.into_iter().partition(|_| waits);
+    let warned = Ruled::by(case, rule, rule.derived_objects.min(Ruling::Warn), MAY_REACH, Ground::Derived(None));
+    Some((case.clone(), Ruled { questions, asides, ..warned }))
 }
 
 /// The controller that an object names.

@@ -11,7 +11,7 @@ use crate::gate::ignore::Ignore;
 use crate::gate::lookup::Lookup;
 use crate::gate::message::is_secret;
 use crate::gate::policy::{KindName, Mismatch, Mode, Role, Rule, Subject, Writer};
-use crate::gate::tables;
+use crate::gate::tables::{self, Account};
 
 /// What holds for an object, and for one of its fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,10 +20,22 @@ pub struct Explanation {
     pub object: String,
     /// Where Git declares it; absent where it does not.
     pub declared: Option<Place>,
+    /// The declared object that made it, where that was looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
     /// Every policy, the one that governs first among those that match.
     pub policies: Vec<Standing>,
     /// What holds for the field, where one was asked about.
     pub field: Option<FieldRule>,
+}
+
+/// What holds for an object that a declared one made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// The declared object: `Deployment.apps shop/web`.
+    pub owner: String,
+    /// What is done when a person reaches into it.
+    pub rule: String,
 }
 
 /// Where Git says something.
@@ -52,8 +64,8 @@ pub struct Standing {
     pub mode: &'static str,
     /// `Ignore` or `Fail`.
     pub failure_policy: &'static str,
-    /// What it rules on drift, deletes and undeclared fields.
-    pub rulings: [(&'static str, &'static str); 3],
+    /// What it rules on: drift, deletes, what is undeclared, and what declared objects made.
+    pub rulings: [(&'static str, &'static str); 5],
     /// Whom it knows, where it matches.
     pub writers: Vec<Known>,
     /// What it leaves out of this object, where it matches.
@@ -103,6 +115,8 @@ pub struct FieldRule {
     pub rule: String,
     /// Who may move it beside Git: `policy/writer`.
     pub movers: Vec<String>,
+    /// Accounts of the control plane that may.
+    pub control_plane: Vec<String>,
 }
 
 /// Explains an object, and with `path` one of its fields.
@@ -115,9 +129,22 @@ pub fn explain(basis: &Basis, key: &ObjectKey, path: Option<&FieldPath>, now: Ti
     Explanation {
         object: name(key),
         declared: head.map(|(source, declared)| place(basis, source, declared, 0)),
+        made: None,
         policies,
         field: path.map(|path| field(basis, key, head, path, now)),
     }
+}
+
+/// What holds for what a declared object made.
+pub fn made_by(basis: &Basis, owner: &ObjectKey) -> Made {
+    let source = basis.index.objects.get(owner).map(|entry| &entry.source);
+    let rule = match basis.policy.governing(owner, source) {
+        Some(rule) => {
+            format!("ruled {}, by {}, mode {} (people only)", rule.derived_objects.name(), rule.name, rule.mode.name())
+        }
+        None => "let in: no policy governs its owner".to_owned(),
+    };
+    Made { owner: name(owner), rule }
 }
 
 fn name(key: &ObjectKey) -> String {
@@ -159,6 +186,8 @@ fn standing(rule: &Rule, key: &ObjectKey, source: Option<&SourceId>, governed: &
             ("drift", rule.drift.name()),
             ("delete", rule.delete.name()),
             ("undeclaredFields", rule.undeclared_fields.name()),
+            ("undeclaredObjects", rule.undeclared_objects.name()),
+            ("derivedObjects", rule.derived_objects.name()),
         ],
         writers: rule.writers.iter().filter(|_| matches).map(|writer| known(writer, key)).collect(),
         ignore: ignores.map(|ignore| exception(ignore, now)).collect(),
@@ -219,7 +248,10 @@ fn field(
     let rule = if tables::is_nobodys(key, path) {
         "nobody's drift: landfast explain --defaults lists it".to_owned()
     } else if head.is_none() {
-        "its object is not declared: let in".to_owned()
+        let ruling = governing.map_or("Allow", |rule| rule.undeclared_objects.name());
+        format!(
+            "its object is not declared: in a source's scope a write by a person is ruled {ruling}, by {policy}, mode {mode}; else let in"
+        )
     } else if ignored {
         "ignored: whoever changes it is let in".to_owned()
     } else if found.is_some() {
@@ -237,5 +269,8 @@ fn field(
     });
     let git = found.map(|(_, json)| json).filter(|_| !is_secret(key));
     let movers = movers.map(|(rule, writer)| format!("{}/{}", rule.name, writer.name)).collect();
-    FieldRule { path: path.to_string(), git, place, rule, movers }
+    let versions = basis.schemas.kind(key.group(), key.kind()).map(|info| &info.versions);
+    let replicas = versions.into_iter().flatten().find_map(|served| served.scale.as_ref());
+    let control_plane = Account::movers(key, path, replicas);
+    FieldRule { path: path.to_string(), git, place, rule, movers, control_plane }
 }

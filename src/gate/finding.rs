@@ -16,6 +16,7 @@ use crate::drift::form::{Form, Stage, touches};
 use crate::drift::mask::Mask;
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
+use crate::drift::version::is_same_in_all;
 use crate::gate::aim::{Aim, Reach};
 use crate::gate::classes::{classified, created};
 use crate::gate::exempt;
@@ -234,7 +235,7 @@ impl<'v> View<'v> {
         };
         let same_fields = self.has_fields_of(declared);
         let certainty = |change: &compare::Undeclared| {
-            let known = change.kind != Kind::Unknown && (same_fields || is_in_metadata(&change.path));
+            let known = change.kind != Kind::Unknown && (same_fields || is_same_in_all(self.key, &change.path));
             if known { Certainty::Known } else { Certainty::Unknown }
         };
         let counted = found.into_iter().filter(|change| self.counts(&change.path));
@@ -268,7 +269,7 @@ impl<'v> View<'v> {
         };
         found.retain(|it| self.reaches(&it.path) && !exempt::is_exempt(self.key, declared, it));
         let same_fields = self.has_fields_of(declared);
-        for difference in found.iter_mut().filter(|it| !same_fields && !is_in_metadata(&it.path)) {
+        for difference in found.iter_mut().filter(|it| !same_fields && !is_same_in_all(self.key, &it.path)) {
             difference.kind = Kind::Unknown;
         }
         found
@@ -306,7 +307,7 @@ impl<'v> View<'v> {
     }
 
     /// Whether paths of the declaration mean the same in the object. Where nothing types the kind, or another version of it was
-    /// sent that only code turns into the declared one, only the server can tell; metadata is the same in all.
+    /// sent that only code turns into the declared one, only the server can tell; some fields are the same in all.
     fn has_fields_of(&self, declared: &Document<'_>) -> bool {
         let same = self.is_in_version_of(declared) || self.conversion == Conversion::Nothing;
         same && self.typing.schema.is_some()

@@ -4,8 +4,8 @@
 //! the same function. It never prints a Secret's value.
 //!
 //! A write goes through these files, in this order: [`mod@write`] reads the review, [`aim`] says which object it reaches, [`case`]
-//! lays beside it what the [`basis`] knows ([`policy`], [`ignore`], [`writer`] with the shipped [`tables`], [`history`]), [`finding`] (on both [`sides`]) and
-//! [`removal`] say what it does to what is declared (`stray` and [`derived`], what is not declared itself has to do with it), before any policy; [`ruling`] (for deployers with [`deployer`]) says what
+//! lays beside it what the [`basis`] knows ([`policy`], [`ignore`], [`writer`] with the shipped [`tables`] and [`bookkeeping`], [`history`]), [`finding`] (on both [`sides`]) and
+//! [`removal`] say what it does to what is declared (`stray` and [`derived`], what is not declared itself has to do with it), before any policy; [`ruling`] (by a `sanction`; for deployers with [`deployer`]) says what
 //! follows, [`amend`] how the write is changed on its way in ([`revert`], [`mark`], both by a [`patch`] with its [`ownership`]), [`conclude`] makes it a [`verdict`] with the questions ([`facts`]) whose answers could still change it, [`message`]
 //! puts it in words, [`json`] and [`response`] on the wire. [`live`] holds an object that nobody writes against Git, for whoever brings
 //! it back as a policy's [`repair`] says.
@@ -14,6 +14,7 @@ pub mod aim;
 mod amend;
 pub mod ask;
 pub mod basis;
+pub mod bookkeeping;
 pub mod case;
 mod classes;
 pub mod conclude;
@@ -50,6 +51,7 @@ pub mod repair;
 pub mod response;
 pub(crate) mod revert;
 pub mod ruling;
+mod sanction;
 mod scale;
 pub mod sides;
 mod stamp;
@@ -86,7 +88,7 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
         // What is not declared itself may still be a matter of what is.
         let other = derived::ruled(&case).or_else(|| stray::ruled(&case));
         if let Some((case, ruled)) = other {
-            return conclude::outcome(&case, amend::kept(&case, glass::applied(&case, ruled)));
+            return conclude::outcome(&case, amend::undeclared(&case, glass::applied(&case, ruled)));
         }
     }
     let ruled = match (&aim.reach, write.change) {
@@ -99,7 +101,7 @@ pub fn decide(write: &Write<'_>, basis: &Basis, facts: &Facts, now: Timestamp) -
             match (stamp::ruled(&case), case.declared()) {
                 (Some(stamped), _) => stamped,
                 (None, Some(declared)) => of_change(&case, declared),
-                (None, None) => amend::kept(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
+                (None, None) => amend::undeclared(&case, glass::applied(&case, Ruled::foreign("not declared in Git"))),
             }
         }
     };

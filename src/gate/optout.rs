@@ -5,9 +5,10 @@
 use std::sync::LazyLock;
 
 use crate::drift::declared::ObjectKey;
+use crate::gate::case::Case;
 use crate::gate::finding::Change;
 use crate::gate::tables::{Fields, Parsed, is_in, parse};
-use crate::gate::verdict::Class;
+use crate::gate::verdict::{Class, WriterRole};
 
 /// The marks of Argo CD 3.2, of Flux 2.7 (which reads its own from labels and annotations alike) and our own.
 pub const OPT_OUTS: &[Fields] = &[
@@ -46,8 +47,13 @@ pub const OPT_OUTS: &[Fields] = &[
     },
 ];
 
+/// Whether a change is drift although Git does not declare its place: a person adds or moves such a mark.
+pub(crate) fn drifts(case: &Case<'_>, change: &Change) -> bool {
+    case.writer.role == WriterRole::Person && is_added(&case.aim.key, change)
+}
+
 /// Whether a change that Git does not declare adds or moves such a mark.
-pub(crate) fn is_added(key: &ObjectKey, change: &Change) -> bool {
+fn is_added(key: &ObjectKey, change: &Change) -> bool {
     static PATTERNS: LazyLock<Vec<Parsed>> = LazyLock::new(|| parse(OPT_OUTS));
     change.class == Class::Undeclared && change.written.is_some() && is_in(&PATTERNS, key, &change.path)
 }

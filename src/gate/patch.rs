@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::drift::mask::Mask;
 use crate::drift::path::FieldPath;
 use crate::gate::ownership;
 use crate::gate::tree;
@@ -91,6 +92,13 @@ impl Rewrite {
         let done = tree::put(&mut self.object, path, Some(other));
         self.places.push(path.clone());
         done
+    }
+
+    /// Leaves beneath a place as written what `mask` leaves out.
+    pub(crate) fn keep(&mut self, path: &FieldPath, mask: &Mask<'_>) {
+        if let (Some(to), Some(from)) = (tree::at_mut(&mut self.object, path), tree::at(&self.written, path)) {
+            mask.keep(path, to, from);
+        }
     }
 
     /// Gives a place that is there another value; `false` where it is not there.

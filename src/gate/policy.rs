@@ -12,6 +12,9 @@ use crate::gate::ignore::Ignore;
 use crate::gate::repair::{Repair, RepairMode};
 use crate::gate::verdict::Ruling;
 
+/// API group of the operator's objects, and of the annotations that Landfast reads and leaves.
+pub const GROUP: &str = "landfast.dev";
+
 /// All policies, resolved. `Default` is what holds without any: everything observed, drift and deletes would be denied.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::document::{At, Document};
 use crate::gate::basis::{Entry, Index, SourceId};
+use crate::gate::bookkeeping::REPLACE_MARKERS;
 use crate::gate::exempt;
-use crate::gate::tables::REPLACE_MARKERS;
 use crate::limits::HELD_SHOWN_MAX;
 
 /// What a delete does to what is declared.

@@ -1,5 +1,5 @@
 //! What is put back when people's drift is reverted? Each drifted path with the union or list item around it, as it stood before
-//! the write; Git's value where that had drifted, too.
+//! the write; Git's value where that had drifted, too. What is ignored within stays as it is written.
 //!
 //! What comes out is compared like any write: a revert after which anything still drifts is none.
 
@@ -12,6 +12,7 @@ use crate::gate::aim::Reach;
 use crate::gate::case::Case;
 use crate::gate::finding::{Certainty, Change};
 use crate::gate::message::is_secret;
+use crate::gate::optout;
 use crate::gate::patch::Rewrite;
 use crate::gate::tree;
 use crate::gate::verdict::Class;
@@ -45,12 +46,14 @@ const ROUNDS_MAX: usize = 3;
 pub(crate) fn reverted(case: &Case<'_>, declared: &Declared, changes: &[Change]) -> Option<Rewrite> {
     let mut rewrite = Rewrite::of(case.write.change)?;
     let git = as_written(case, declared, changes)?;
-    let drifts: Vec<&Change> = changes.iter().filter(|change| is_certain_drift(change)).collect();
+    let drifts: Vec<&Change> = changes.iter().filter(|change| is_certain_drift(case, change)).collect();
     if rewrite.before().is_some() {
-        for change in drifts.iter().filter(|change| change.class == Class::Drifts) {
-            if !rewrite.put_back(&in_object(case, &scope(&change.path))) {
+        for change in drifts.iter().filter(|change| change.class != Class::Reordered) {
+            let path = in_object(case, &scope(&change.path));
+            if !rewrite.put_back(&path) {
                 return None;
             }
+            rewrite.keep(&path, &case.ignored.mask);
         }
     }
     for change in drifts.iter().filter(|change| change.class == Class::Reordered) {
@@ -66,9 +69,11 @@ pub(crate) fn reverted(case: &Case<'_>, declared: &Declared, changes: &[Change])
                 Class::Reordered => reorder(&mut rewrite, &change)?,
                 Class::Drifts | Class::Preexisting | Class::Restores | Class::Undeclared => {
                     let path = union_of(&change.path).unwrap_or_else(|| change.path.clone());
-                    if !rewrite.put(&in_object(case, &path), &git) {
+                    let path = in_object(case, &path);
+                    if !rewrite.put(&path, &git) {
                         return None;
                     }
+                    rewrite.keep(&path, &case.ignored.mask);
                 }
             }
         }
@@ -76,8 +81,8 @@ pub(crate) fn reverted(case: &Case<'_>, declared: &Declared, changes: &[Change])
     None
 }
 
-fn is_certain_drift(change: &Change) -> bool {
-    change.is_drift() && change.certainty == Certainty::Known
+fn is_certain_drift(case: &Case<'_>, change: &Change) -> bool {
+    (change.is_drift() || optout::drifts(case, change)) && change.certainty == Certainty::Known
 }
 
 /// What still drifts, and of what was put back that which had drifted before, too.
@@ -96,7 +101,8 @@ fn left(case: &Case<'_>, declared: &Declared, rewrite: &Rewrite, drifts: &[&Chan
             && match change.class {
                 Class::Drifts | Class::Reordered => !case.is_free(change, finding.condemned),
                 Class::Preexisting => was_put_back(&change.path),
-                Class::Restores | Class::Undeclared => false,
+                Class::Undeclared => optout::drifts(case, change) && !case.is_free(change, finding.condemned),
+                Class::Restores => false,
             }
     };
     Some(finding.changes.iter().filter(|change| is_left(change)).cloned().collect())

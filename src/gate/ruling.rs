@@ -12,10 +12,24 @@ use crate::gate::optout;
 use crate::gate::patch::Patch;
 use crate::gate::policy::{Mode, Rule};
 use crate::gate::removal::{Held, Loss, Removal};
+use crate::gate::sanction::{Sanction, keeps_mark, without_change};
 use crate::gate::sides::Sides;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
 use crate::gate::write;
 use crate::limits::FORMS_BEHIND_MAX;
+
+/// Reasons of rulings on a whole object, as records keep them.
+pub const DELETES: &str = "deletes what Git declares";
+/// See [`DELETES`].
+pub const DELETES_HOLDER: &str = "deletes what holds declared objects";
+/// See [`DELETES`].
+pub const TAKES: &str = "takes something from what Git declares";
+/// See [`DELETES`].
+pub const STRAYS: &str = "writes an object that Git does not declare";
+/// See [`DELETES`].
+pub const REACHES: &str = "reaches into what Git declares";
+/// See [`DELETES`].
+pub const MAY_REACH: &str = "may reach into what Git declares, its owner is not known";
 
 /// What is ruled, and on what ground.
 #[derive(Debug, Clone)]
@@ -37,7 +51,7 @@ pub struct Ruled {
     /// What could let the write in after all.
     pub questions: Vec<Question>,
     /// What would tell more, though nobody waits for it.
-    pub asides: Vec<FormOf>,
+    pub asides: Vec<Question>,
     /// How the write is changed on its way in.
     pub patch: Patch,
     /// What a break-glass has to do with it.
@@ -71,67 +85,6 @@ pub enum Ground {
     Forged,
 }
 
-/// What the governing policy says; without one all is observed as if the defaults were enforced.
-#[derive(Debug, Clone, Copy)]
-struct Sanction<'b> {
-    policy: Option<&'b str>,
-    mode: Mode,
-    drift: Ruling,
-    delete: Ruling,
-    undeclared_fields: Ruling,
-}
-
-impl<'b> Sanction<'b> {
-    fn of(rule: Option<&'b Rule>) -> Self {
-        match rule {
-            None => Self {
-                policy: None,
-                mode: Mode::Observe,
-                drift: Ruling::Deny,
-                delete: Ruling::Deny,
-                undeclared_fields: Ruling::Allow,
-            },
-            Some(rule) => Self {
-                policy: Some(&rule.name),
-                mode: rule.mode,
-                drift: rule.drift,
-                delete: without_change(rule.delete),
-                undeclared_fields: rule.undeclared_fields,
-            },
-        }
-    }
-
-    /// What it says of a change of one object. Only people's drift is put back, and only an object that is written itself can
-    /// be marked.
-    fn of_case(case: &Case<'b>) -> Self {
-        let sanction = Self::of(case.rule);
-        let fits = |ruling| match ruling {
-            Ruling::Revert if case.writer.role != WriterRole::Person => Ruling::Deny,
-            Ruling::Annotate if !case.write.target.subresource.is_empty() => Ruling::Warn,
-            Ruling::Allow | Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => ruling,
-        };
-        Self { drift: fits(sanction.drift), undeclared_fields: fits(sanction.undeclared_fields), ..sanction }
-    }
-
-    /// How hard it is: what takes effect weighs more than what is only observed.
-    fn weight(&self) -> (Option<Ruling>, Ruling) {
-        let effective = match self.mode {
-            Mode::Enforce => Some(self.delete),
-            Mode::Observe => None,
-        };
-        (effective.filter(|ruling| *ruling > Ruling::Allow), self.delete)
-    }
-}
-
-/// A ruling where nothing can be changed in the write: nothing can be marked, so a warning stands in; nothing can be put back.
-fn without_change(ruling: Ruling) -> Ruling {
-    match ruling {
-        Ruling::Allow => Ruling::Allow,
-        Ruling::Warn | Ruling::Annotate => Ruling::Warn,
-        Ruling::Revert | Ruling::Deny => Ruling::Deny,
-    }
-}
-
 impl Ruled {
     /// Lets a write in that is no business of any policy.
     pub fn foreign(reason: &'static str) -> Self {
@@ -151,8 +104,12 @@ impl Ruled {
     }
 
     /// What a policy rules on what is not declared itself.
-    pub fn by(rule: &Rule, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {
-        Self::under(&Sanction::of(Some(rule)), without_change(ruling), reason, ground)
+    pub fn by(case: &Case<'_>, rule: &Rule, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {
+        let ruling = match ruling {
+            Ruling::Annotate if keeps_mark(case) => Ruling::Annotate,
+            Ruling::Allow | Ruling::Warn | Ruling::Annotate | Ruling::Revert | Ruling::Deny => without_change(ruling),
+        };
+        Self::under(&Sanction::of(Some(rule)), ruling, reason, ground)
     }
 
     fn under(sanction: &Sanction<'_>, ruling: Ruling, reason: &'static str, ground: Ground) -> Self {
@@ -227,13 +184,12 @@ struct Charges<'f> {
 impl<'f> Charges<'f> {
     fn of(case: &Case<'_>, sanction: &Sanction<'_>, finding: &'f Finding) -> Self {
         let minds = minds_undeclared(case, sanction);
-        let opts_out = |it: &Change| case.writer.role == WriterRole::Person && optout::is_added(&case.aim.key, it);
         let mut charges = Self::default();
         for change in &finding.changes {
             let is_free = || case.is_free(change, finding.condemned);
             let charge = match change.class {
                 Class::Drifts | Class::Reordered if !is_free() => &mut charges.drift,
-                Class::Undeclared if opts_out(change) && !is_free() => &mut charges.drift,
+                Class::Undeclared if optout::drifts(case, change) && !is_free() => &mut charges.drift,
                 Class::Undeclared if minds && !is_free() => &mut charges.undeclared,
                 Class::Drifts | Class::Reordered | Class::Undeclared | Class::Restores | Class::Preexisting => {
                     &mut charges.rest
@@ -283,7 +239,7 @@ fn forms_asked(
     sanction: &Sanction<'_>,
     charges: &Charges<'_>,
     finding: &Finding,
-) -> (Vec<Question>, Vec<FormOf>) {
+) -> (Vec<Question>, Vec<Question>) {
     let refused = |changes: &[&Change], ruling| !changes.is_empty() && ruling >= Ruling::Revert;
     let may_add = matches!(case.write.change, write::Change::Create { .. }) && minds_undeclared(case, sanction);
     let waits = refused(&charges.drift, sanction.drift)
@@ -292,7 +248,7 @@ fn forms_asked(
     let differs = !charges.drift.is_empty() || is_told_of_preexisting(case, finding);
     let told = (sanction.drift > Ruling::Allow && differs) || !charges.undeclared.is_empty() || may_add;
     match (waits, sanction.mode) {
-        (true, Mode::Enforce) => (open_forms(case).into_iter().map(Question::Form).collect(), Vec::new()),
+        (true, Mode::Enforce) => (open_forms(case), Vec::new()),
         (true, Mode::Observe) => (Vec::new(), open_forms(case)),
         (false, _) if told => (Vec::new(), open_forms(case)),
         (false, _) => (Vec::new(), Vec::new()),
@@ -300,14 +256,15 @@ fn forms_asked(
 }
 
 /// Of which declarations the server form is not asked yet: what Git says, and for who may be behind, what it said last.
-fn open_forms(case: &Case<'_>) -> Vec<FormOf> {
+fn open_forms(case: &Case<'_>) -> Vec<Question> {
     let (Some(entry), Some(source)) = (case.entry, case.source) else { return Vec::new() };
     let rollback = case.rule.map_or(0, |rule| rule.rollback);
     let earlier =
         if case.writer.role == WriterRole::Deployer { FORMS_BEHIND_MAX } else { rollback.min(FORMS_BEHIND_MAX) };
     let manifests = entry.declarations(case.now, source.max_lag).take(1 + earlier);
     let open = manifests.filter(|manifest| !case.facts.forms.contains_key(&**manifest));
-    open.map(|manifest| FormOf { object: case.aim.key.clone(), manifest: (*manifest).into() }).collect()
+    let form = |manifest: &[u8]| FormOf { object: case.aim.key.clone(), manifest: manifest.into() };
+    open.map(|manifest| Question::Form(form(&manifest))).collect()
 }
 
 /// Rules on a write that drifts from nothing; what it leaves out of place it is told of.
@@ -369,9 +326,9 @@ pub fn of_removal(case: &Case<'_>, removal: &Removal<'_>) -> Ruled {
         return Ruled::under(&sanction, Ruling::Allow, reason, Ground::None);
     }
     let (ground, reason) = if removal.held.is_empty() {
-        (Ground::Deletion, "deletes what Git declares")
+        (Ground::Deletion, DELETES)
     } else {
-        (Ground::Holding(Held::of(&removal.held, Loss::All)), "deletes what holds declared objects")
+        (Ground::Holding(Held::of(&removal.held, Loss::All)), DELETES_HOLDER)
     };
     let questions = namespace_question(case).into_iter().collect();
     Ruled { questions, ..Ruled::under(&sanction, sanction.delete, reason, ground) }
@@ -388,7 +345,7 @@ pub fn of_loss(case: &Case<'_>, held: &[(&ObjectKey, &Entry)], ruled: &Ruled) ->
         return None;
     }
     let ground = Ground::Holding(Held::of(held, Loss::Parts));
-    Some(Ruled::under(&sanction, sanction.delete, "takes something from what Git declares", ground))
+    Some(Ruled::under(&sanction, sanction.delete, TAKES, ground))
 }
 
 /// Whether the namespace is terminating: then its objects may go.

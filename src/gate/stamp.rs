@@ -8,7 +8,7 @@ use crate::drift::path::FieldPath;
 use crate::gate::case::Case;
 use crate::gate::facts::Pass;
 use crate::gate::patch::Rewrite;
-use crate::gate::policy::Mode;
+use crate::gate::policy::{GROUP, Mode};
 use crate::gate::ruling::{Ground, Ruled};
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::{Change, Write};
@@ -44,8 +44,7 @@ pub(crate) fn ruled(case: &Case<'_>) -> Option<Ruled> {
 
 fn is_break_glass(write: &Write<'_>) -> bool {
     let target = &write.target;
-    (target.group.as_str(), target.resource.as_str(), target.subresource.as_str())
-        == ("landfast.dev", "breakglasses", "")
+    (target.group.as_str(), target.resource.as_str(), target.subresource.as_str()) == (GROUP, "breakglasses", "")
 }
 
 /// The name that it bears.

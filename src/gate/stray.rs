@@ -9,19 +9,17 @@ use crate::drift::declared::ObjectKey;
 use crate::gate::aim::Reach;
 use crate::gate::basis::{Basis, Scope, Source};
 use crate::gate::case::Case;
-use crate::gate::policy::{Mode, Rule};
-use crate::gate::ruling::{Ground, Ruled};
+use crate::gate::policy::{GROUP, Mode, Rule};
+use crate::gate::ruling::{Ground, Ruled, STRAYS};
 use crate::gate::verdict::{Ruling, WriterRole};
 use crate::gate::write::Change;
-
-/// Our own objects are guarded by their schemas and RBAC.
-const OWN_GROUP: &str = "landfast.dev";
 
 /// Rules on a create or an update of an object that Git does not declare, as a case of the source in whose scope it is; `None`
 /// where no policy minds.
 pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
     let minds = case.basis.policy.rules.iter().any(|rule| rule.undeclared_objects > Ruling::Allow);
-    let own = case.aim.key.group() == OWN_GROUP;
+    // Our own objects are guarded by their schemas and RBAC.
+    let own = case.aim.key.group() == GROUP;
     if !minds || own || case.writer.role != WriterRole::Person || case.aim.reach != Reach::Whole {
         return None;
     }
@@ -29,8 +27,7 @@ pub(crate) fn ruled<'c>(case: &Case<'c>) -> Option<(Case<'c>, Ruled)> {
         return None;
     };
     let (source, rule) = governing(case).filter(|_| !has_controller(object))?;
-    let reason = "writes an object that Git does not declare";
-    let ruled = Ruled::by(rule, rule.undeclared_objects, reason, Ground::Stray(source.id.clone()));
+    let ruled = Ruled::by(case, rule, rule.undeclared_objects, STRAYS, Ground::Stray(source.id.clone()));
     Some((Case { source: Some(source), rule: Some(rule), ..case.clone() }, ruled))
 }
 

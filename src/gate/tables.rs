@@ -1,4 +1,5 @@
-//! What is nobody's drift, what does each control-plane account do, and which marks do deployers leave? The shipped, closed lists.
+//! What is nobody's drift, and what does each control-plane account do? Shipped, closed lists; the marks of deployers are in
+//! [`bookkeeping`](crate::gate::bookkeeping).
 //!
 //! Read like a page: paths are written in the one grammar of paths, kinds as kubectl writes them, `*` is any kind. From the
 //! sources of kube-controller-manager 1.36 and what was seen of Argo CD 3.2 and Flux's kustomize-controller 1.9.
@@ -77,50 +78,6 @@ pub const CONDITIONAL: &[(&str, &str)] = &[
         "where Git leaves it open or empty",
     ),
     ("spec.resources.requests.storage of a PersistentVolumeClaim", "where it grows"),
-];
-
-/// The marks that deployers leave on what they deploy.
-pub const BOOKKEEPING: &[Fields] = &[
-    // kubectl, Argo CD, Flux, Helm.
-    Fields {
-        kinds: &["*"],
-        fields: &[
-            r#"metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]"#,
-            r#"metadata.annotations["argocd.argoproj.io/tracking-id"]"#,
-            r#"metadata.annotations["argocd.argoproj.io/installation-id"]"#,
-            r#"metadata.labels["argocd.argoproj.io/instance"]"#,
-            r#"metadata.labels["kustomize.toolkit.fluxcd.io/name"]"#,
-            r#"metadata.labels["kustomize.toolkit.fluxcd.io/namespace"]"#,
-            r#"metadata.labels["helm.toolkit.fluxcd.io/name"]"#,
-            r#"metadata.labels["helm.toolkit.fluxcd.io/namespace"]"#,
-            r#"metadata.labels["app.kubernetes.io/managed-by"]"#,
-            r#"metadata.annotations["meta.helm.sh/release-name"]"#,
-            r#"metadata.annotations["meta.helm.sh/release-namespace"]"#,
-        ],
-    },
-    // Argo CD keeps the state of its own kinds on the main resource (seen: no `/status`).
-    Fields {
-        kinds: &["Application.argoproj.io", "ApplicationSet.argoproj.io", "AppProject.argoproj.io"],
-        fields: &[
-            "status",
-            "operation",
-            r#"metadata.annotations["argocd.argoproj.io/refresh"]"#,
-            r#"metadata.finalizers[="resources-finalizer.argocd.argoproj.io"]"#,
-        ],
-    },
-    Fields {
-        kinds: &["Kustomization.kustomize.toolkit.fluxcd.io", "HelmRelease.helm.toolkit.fluxcd.io"],
-        fields: &[r#"metadata.finalizers[="finalizers.fluxcd.io"]"#],
-    },
-];
-
-/// Annotations by which a manifest asks its deployer to delete it and make it anew; an empty value stands for any.
-pub const REPLACE_MARKERS: &[(&str, &str)] = &[
-    ("argocd.argoproj.io/hook", ""),
-    ("argocd.argoproj.io/sync-options", "Force=true"),
-    ("argocd.argoproj.io/sync-options", "Replace=true"),
-    ("helm.sh/hook", ""),
-    ("kustomize.toolkit.fluxcd.io/force", "enabled"),
 ];
 
 /// What a control-plane account does as a part of its work.
@@ -299,9 +256,12 @@ pub enum Account {
     ControllerManager,
 }
 
+/// What begins the names of the accounts of controllers.
+const CONTROLLER: &str = "system:serviceaccount:kube-system:";
+
 /// The control-plane account of that user name, if it is one.
 pub fn account(user: &str) -> Option<Account> {
-    if let Some(name) = user.strip_prefix("system:serviceaccount:kube-system:") {
+    if let Some(name) = user.strip_prefix(CONTROLLER) {
         if name == "cloud-controller-manager" {
             return Some(Account::Of(CLOUD));
         }
@@ -336,6 +296,18 @@ impl Account {
         })
     }
 
+    /// The accounts to which moving this field of this object is a part of their work.
+    pub fn movers(key: &ObjectKey, path: &FieldPath, replicas: Option<&FieldPath>) -> Vec<String> {
+        let controllers = CONTROLLERS.iter().map(|(name, powers)| (format!("{CONTROLLER}{name}"), *powers));
+        let others = [
+            ("system:cloud-controller-manager", CLOUD),
+            ("system:kube-scheduler", SCHEDULER),
+            ("system:node:<name>", NODE),
+        ];
+        let all = controllers.chain(others.map(|(name, powers)| (name.to_owned(), powers)));
+        all.filter(|(_, powers)| Self::Of(powers).may_move(key, path, replicas)).map(|(name, _)| name).collect()
+    }
+
     /// Whether making this object, with nothing of what Git may declare of it, is a part of its work.
     pub fn makes(self, key: &ObjectKey) -> bool {
         self.powers().any(|power| match power {
@@ -357,12 +329,6 @@ impl Account {
 /// Whether a field of an object is nobody's drift.
 pub fn is_nobodys(key: &ObjectKey, path: &FieldPath) -> bool {
     static PATTERNS: LazyLock<Vec<Parsed>> = LazyLock::new(|| parse(NOBODYS_DRIFT));
-    is_in(&PATTERNS, key, path)
-}
-
-/// Whether a field of an object is a mark of deployers.
-pub fn is_bookkeeping(key: &ObjectKey, path: &FieldPath) -> bool {
-    static PATTERNS: LazyLock<Vec<Parsed>> = LazyLock::new(|| parse(BOOKKEEPING));
     is_in(&PATTERNS, key, path)
 }
 
@@ -410,7 +376,7 @@ mod tests {
 
     #[test]
     fn every_shipped_path_is_a_path() {
-        let _ = (parse(NOBODYS_DRIFT), parse(BOOKKEEPING));
+        let _ = parse(NOBODYS_DRIFT);
         let all = Account::ControllerManager.powers().chain(NODE).chain(SCHEDULER).chain(CLOUD);
         for power in all {
             if let Power::Moves(fields) = power {
@@ -470,13 +436,5 @@ mod tests {
         assert!(is_nobodys(&key("apps", "Deployment"), &restarted));
         assert!(!is_nobodys(&key("example.com", "Deployment"), &restarted));
         assert!(!is_nobodys(&key("apps", "Deployment"), &path(r#"metadata.annotations["team"]"#)));
-    }
-
-    #[test]
-    fn tracking_marks_are_bookkeeping() {
-        let tracking = path(r#"metadata.annotations["argocd.argoproj.io/tracking-id"]"#);
-        assert!(is_bookkeeping(&key("apps", "Deployment"), &tracking));
-        assert!(!is_bookkeeping(&key("apps", "Deployment"), &path("status")));
-        assert!(is_bookkeeping(&key("argoproj.io", "Application"), &path("status.sync")));
     }
 }

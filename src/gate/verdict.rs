@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{CommitId, CommitInfo, SourceId};
-use crate::gate::facts::{FormOf, Question};
+use crate::gate::facts::Question;
 use crate::gate::ignore::Exception;
 use crate::gate::incident::Glass;
 use crate::gate::patch::Patch;
@@ -193,6 +193,8 @@ pub struct Verdict {
     pub kept: Vec<String>,
     /// How the write is changed on its way in; empty where it is not, or where that does not take effect.
     pub patch: Patch,
+    /// Entries of policies that name the writer: the policy's name and its own.
+    pub writers: Vec<(String, String)>,
     /// Who left out of the declaration something that differs.
     pub ignored: Vec<Exception>,
     /// What it has to do with a break-glass.
@@ -250,8 +252,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What could still change it; empty for nearly every write.
     pub questions: Vec<Question>,
-    /// Server forms that would tell more of a write that is let in anyway: taken where they are at hand, never waited for.
-    pub asides: Vec<FormOf>,
+    /// What would tell more of a write that is let in anyway: taken where it is at hand, never waited for.
+    pub asides: Vec<Question>,
     /// Whether the write sets the annotation of a break-glass: one that does not count goes, also where the write goes in otherwise.
     pub sets_break_glass: bool,
 }

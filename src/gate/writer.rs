@@ -5,6 +5,7 @@
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::SourceId;
+use crate::gate::bookkeeping;
 use crate::gate::policy::{Delegation, Policy, Role, Subject};
 use crate::gate::tables::{self, Account};
 use crate::gate::verdict::WriterRole;
@@ -20,17 +21,22 @@ pub struct Identity<'b> {
     pub role: WriterRole,
     delegations: Vec<&'b Delegation>,
     account: Option<Account>,
+    /// The policies that name it, each with its name there.
+    named: Vec<(&'b str, &'b str)>,
 }
 
 impl<'b> Identity<'b> {
     /// Finds out what a user is to the object at `key`. The writers of all policies that match it add up.
     pub fn of(user: &User, policy: &'b Policy, key: &ObjectKey, source: Option<&SourceId>) -> Self {
         let mut deployer = false;
-        let mut delegations = Vec::new();
-        for writer in policy.matching(key, source).flat_map(|rule| &rule.writers) {
+        let (mut delegations, mut named) = (Vec::new(), Vec::new());
+        let writers =
+            policy.matching(key, source).flat_map(|rule| rule.writers.iter().map(move |writer| (rule, writer)));
+        for (rule, writer) in writers {
             if !writer.subjects.iter().any(|subject| subject.is(user)) {
                 continue;
             }
+            named.push((rule.name.as_str(), writer.name.as_str()));
             match &writer.role {
                 Role::Deployer => deployer = true,
                 Role::Controller(allowed) => delegations.extend(allowed),
@@ -48,12 +54,17 @@ impl<'b> Identity<'b> {
         } else {
             WriterRole::Person
         };
-        Self { role, delegations, account }
+        Self { role, delegations, account, named }
+    }
+
+    /// The entries of policies that name it.
+    pub fn entries(&self) -> impl Iterator<Item = (&'b str, &'b str)> {
+        self.named.iter().copied()
     }
 
     /// Whether it may give this field of this object any value. `replicas` is where the kind's `/scale` writes.
     pub fn may_move(&self, key: &ObjectKey, path: &FieldPath, replicas: Option<&FieldPath>) -> bool {
-        let bookkeeping = self.role == WriterRole::Deployer && tables::is_bookkeeping(key, path);
+        let bookkeeping = self.role == WriterRole::Deployer && bookkeeping::is_bookkeeping(key, path);
         bookkeeping
             || self.delegations.iter().any(|delegation| delegation.covers(key, path))
             || self.account.is_some_and(|account| account.may_move(key, path, replicas))

@@ -18,6 +18,9 @@ pub const RECORD_FOLD: Duration = Duration::from_mins(1);
 /// How long a policy is held unsafe to enforce after a deployer or the control plane would have been denied by it.
 pub const SAFETY_WINDOW: Duration = Duration::from_hours(24);
 
+/// How often a policy's condition on that is looked up anew, and so how often it is written at most.
+pub const SAFETY_LOOK: Duration = Duration::from_secs(5);
+
 /// Objects that an `ignore` entry proposed by `landfast report` names; of more it names none, and holds for all.
 pub const NAMES_PROPOSED_MAX: usize = 10;
 
@@ -74,3 +77,9 @@ pub const EVENTS_AT_ONCE: u32 = 100;
 pub const EVENTS_REFILL: Duration = Duration::from_secs(1);
 /// See [`EVENTS_AT_ONCE`].
 pub const EVENTS_RAISED_MAX: usize = 20;
+
+/// How often at most it is noted that an entry of a policy was of use.
+pub const USE_FOLD: Duration = Duration::from_hours(1);
+
+/// Entries of which it is remembered when they were of use; beyond it all are noted anew.
+pub const USES_MAX: usize = 4_096;

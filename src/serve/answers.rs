@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::audit::metrics::{Asked, Metrics};
 use crate::drift::form::Form;
 use crate::gate::basis::CommitInfo;
-use crate::gate::facts::{Access, Facts, FormOf, Namespace, Opening, Owner, Question, Sought};
+use crate::gate::facts::{Access, Facts, Namespace, Opening, Owner, Question, Sought};
 use crate::gate::grant::Grant;
 use crate::limits;
 
@@ -43,9 +43,9 @@ pub trait Answers: Send + Sync {
     /// Answers one question. May be dropped unfinished when its time is over; a fetch then goes on for those who ask next.
     fn answer<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Answer>;
 
-    /// A server form, if it is at hand; else it may be learnt for whoever asks next. Never waits.
-    fn at_hand(&self, _: &FormOf) -> Option<Arc<Form>> {
-        None
+    /// What is at hand of an answer, else silence; it may then be learnt for whoever asks next. Never waits.
+    fn at_hand(&self, _: &Question) -> Answer {
+        Answer::Silence
     }
 }
 
@@ -80,12 +80,15 @@ pub(crate) async fn ask(
     }
 }
 
-/// Adds the forms that are at hand to the facts; whether there is any.
-pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[FormOf], facts: &mut Facts) -> bool {
-    let before = facts.forms.len();
-    let found = asides.iter().filter_map(|of| Some((of.manifest.clone(), Some(answers.at_hand(of)?))));
-    facts.forms.extend(found);
-    facts.forms.len() > before
+/// Adds what is at hand to the facts; whether that is anything.
+pub(crate) fn take_at_hand(answers: &dyn Answers, asides: &[Question], facts: &mut Facts) -> bool {
+    let found = asides.iter().map(|question| (question, answers.at_hand(question)));
+    let found: Vec<_> = found.filter(|(_, answer)| *answer != Answer::Silence).collect();
+    let any = !found.is_empty();
+    for (question, answer) in found {
+        take(facts, question, answer);
+    }
+    any
 }
 
 /// Longest wait for one answer.

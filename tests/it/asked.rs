@@ -1,10 +1,11 @@
 //! What does Landfast make of its objects in the cluster, and of a configuration that changes while it runs? With the real binary
 //! and real kubectl, on control planes of their own.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use landfast::cluster::configuration::Watching;
-use landfast::config::held::together;
+use landfast::config::held::{FileSources, together};
 use landfast::config::{self, Settings};
 use serde_json::{Value, json};
 
@@ -87,7 +88,7 @@ fn the_api_server_and_a_file_give_the_same_configuration() {
         }
     });
     assert!(held.iter().all(|held| held.manager.as_deref() == Some("kubectl-client-side-apply")), "{held:?}");
-    let from_cluster = together(&[], &held, &[]).unwrap();
+    let from_cluster = together(&[], &held, &[], FileSources::Allowed).unwrap();
     assert_eq!(from_cluster.told.iter().flat_map(|told| told.faults.clone()).collect::<Vec<_>>(), Vec::<String>::new());
     let from_file = config::parse(&[("example.yaml".to_owned(), text)]).unwrap();
     assert_eq!(ageless(from_cluster.settings), ageless(from_file));
@@ -115,6 +116,7 @@ fn objects_in_the_cluster_rule_and_tell_how_they_fare() {
     await_condition(&plane, &landfast, "gitsource/shop", "Ready", &["True", &repository.head()[..7]]);
     await_condition(&plane, &landfast, "driftpolicy/deny", "Accepted", &["True"]);
     await_condition(&plane, &landfast, "driftpolicy/deny", "Conflicted", &["False"]);
+    await_condition(&plane, &landfast, "driftpolicy/deny", "SafeToEnforce", &["True"]);
     let listed = plane.kubectl(User::Admin, &["get", "gitsource", "shop"]).succeeds().stdout;
     assert!(listed.contains(&repository.head()) && listed.contains("True"), "{listed}");
 
@@ -126,6 +128,8 @@ fn objects_in_the_cluster_rule_and_tell_how_they_fare() {
         let told = plane.kubectl(User::Admin, &["get", "gitsource", "shop", "-o", path]).succeeds().stdout;
         told.starts_with("bad.yaml:").then_some(())
     });
+
+    explained_by_the_cluster(&plane);
 
     // A second policy of the same precedence, younger.
     apply(
@@ -150,6 +154,7 @@ fn objects_in_the_cluster_rule_and_tell_how_they_fare() {
         journal.lines().any(|line| line.contains(r#""change":"Changed""#) && line.contains("kubectl-patch")),
         "{journal}"
     );
+    what_it_would_deny_a_deployer_is_in_the_way(&plane, &landfast);
     patch(&plane, "driftpolicy/deny", &json!({ "spec": { "mode": "Enforce", "failurePolicy": "Fail" } }));
     landfast.eventually("drift to be denied again", || denied(&plane).then_some(()));
 
@@ -158,6 +163,55 @@ fn objects_in_the_cluster_rule_and_tell_how_they_fare() {
     plane.kubectl(User::Admin, &["delete", "gitsource", "shop"]).succeeds();
     landfast.eventually("what it declared to be released", || (!denied(&plane)).then_some(()));
     plane.assert_match_conditions_hold();
+}
+
+/// What the cluster holds explains an object as files do, and whose a Pod is.
+fn explained_by_the_cluster(plane: &ControlPlane) {
+    let kubeconfig = plane.kubeconfig(User::Admin);
+    let explain = |arguments: &[&str]| {
+        let explain = ["explain", "--kubeconfig", kubeconfig.to_str().unwrap()];
+        let output = Command::new(env!("CARGO_BIN_EXE_landfast")).args(explain).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = explain(&["Deployment.apps", "shop/web", "spec.replicas"]);
+    for part in [
+        "declared by web.yaml:1 of GitSource shop",
+        "a change is ruled Deny, by deny, mode Enforce",
+        "1000 deny governs",
+    ] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+    let pod = eventually("a Pod", || {
+        let pods = plane.kubectl(User::Admin, &["-n", "shop", "get", "pods", "-o", "name"]).succeeds().stdout;
+        Some(pods.lines().next()?.trim_start_matches("pod/").to_owned())
+    });
+    let told = explain(&["Pod", &format!("shop/{pod}")]);
+    for part in [
+        "not declared in Git\n  made by Deployment.apps shop/web, which Git declares\n",
+        "who reaches into it or edits it is ruled Allow, by deny, mode Enforce",
+    ] {
+        assert!(told.contains(part), "{part} in\n{told}");
+    }
+}
+
+fn what_it_would_deny_a_deployer_is_in_the_way(plane: &ControlPlane, landfast: &Landfast) {
+    let ci = json!([{ "name": "ci", "role": "Deployer", "subjects": [{ "kind": "User", "name": "ci" }] }]);
+    patch(plane, "driftpolicy/deny", &json!({ "spec": { "writers": ci } }));
+    let scale = |replicas: &str| {
+        let scale = ["-n", "shop", "scale", "deployment", "web", replicas];
+        plane.kubectl(User::Ci, &scale).succeeds();
+    };
+    landfast.eventually("a deployer that would be denied", || {
+        scale("--replicas=7");
+        let role = |line: &Value| line["user"] == "ci" && line["role"] == "Deployer";
+        (!landfast.records(role).is_empty()).then_some(())
+    });
+    scale("--replicas=3");
+    let told = ["False", "ci would be denied: update of Deployment shop/web at spec.replicas, last recorded "];
+    await_condition(plane, landfast, "driftpolicy/deny", "SafeToEnforce", &told);
+    let listed = plane.kubectl(User::Admin, &["get", "driftpolicy", "deny"]).succeeds().stdout;
+    assert!(listed.contains("SAFETOENFORCE"), "{listed}");
 }
 
 fn a_faulty_object_leaves_its_last_good_version(plane: &ControlPlane, landfast: &mut Landfast) {
@@ -217,8 +271,29 @@ fn a_changed_file_is_in_force_without_a_restart() {
     plane.kubectl(User::Admin, &["get", webhooks]).fails_with(&["not found"]);
     assert_eq!(landfast.status()["webhooks"]["state"], "standing down");
 
+    // A file that lost its text is a mistake.
+    landfast.configure("# nothing\n");
+    landfast.eventually("the fault to be shown", || {
+        let faults = landfast.status()["configuration"]["faults"].clone();
+        faults[0].as_str()?.contains("config.yaml: holds no object").then_some(())
+    });
+    assert_eq!(landfast.status()["policies"][0]["name"], "deny", "the last good configuration is in force");
+
     landfast.configure(POLICY);
     landfast.eventually("the source to be gone", || {
         landfast.status()["sources"].as_array().is_some_and(Vec::is_empty).then_some(())
     });
+}
+
+#[test]
+fn a_repository_on_our_own_disk_is_named_by_files_only() {
+    let (plane, repository) = (plane(), repository());
+    install(&plane);
+    let landfast = Landfast::start(&plane, &source("files", &repository, "1h", "[shop]"));
+    apply(&plane, &source("objects", &repository, "1h", "[shop]"));
+    let told =
+        ["False", "`spec.url` is a file on Landfast's own disk", "--allow-file-sources", "nothing of it is in force"];
+    await_condition(&plane, &landfast, "gitsource/objects", "Ready", &told);
+    let sources = landfast.status()["sources"].clone();
+    assert_eq!((sources.as_array().map(Vec::len), &sources[0]["name"]), (Some(1), &json!("files")), "{sources}");
 }

@@ -331,7 +331,7 @@ fn told(outcome: &Outcome) -> String {
         let _ = write!(told, "\nquestion: {question:?}");
     }
     for aside in &outcome.asides {
-        let _ = write!(told, "\naside: Form({aside:?})");
+        let _ = write!(told, "\naside: {aside:?}");
     }
     for exception in &verdict.ignored {
         let _ = write!(told, "\nignored by: {exception}");

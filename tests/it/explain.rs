@@ -64,6 +64,8 @@ fn it_says_which_policy_governs_a_field_and_why() {
         "written at ",
         "declared: a change is ruled Warn, by shop, mode Enforce",
         "baseline/keda may move it",
+        "system:serviceaccount:kube-system:horizontal-pod-autoscaler may move it, as its work",
+        "derivedObjects: Allow",
         "1 services does not match: it names other kinds",
         "100 shop governs",
         "900 baseline adds its writers and ignore",
@@ -85,7 +87,13 @@ fn it_says_which_policy_governs_a_field_and_why() {
         assert!(about(field).0.contains(rule), "{}", about(field).0);
     }
     let (text, json) = explain(&["--config", config, "ConfigMap", "bank/x", "data.a"]);
-    assert!(text.contains("not declared in Git") && text.contains("its object is not declared: let in"), "{text}");
+    assert!(
+        text.contains("not declared in Git")
+            && text.contains(
+                "its object is not declared: in a source's scope a write by a person is ruled Allow, by baseline"
+            ),
+        "{text}"
+    );
     assert_eq!(json["declared"], Value::Null);
 }
 

@@ -18,6 +18,9 @@ use crate::testbed::user::User;
 /// A kind of our own: known to the cluster only.
 pub const WIDGETS: &str = include_str!("../data/widgets-crd.yaml");
 
+/// A kind with two versions, and KEDA's.
+const GADGETS: &str = include_str!("../data/gadgets-crd.yaml");
+
 /// A Deployment; `replicas` stands in line 9, `image` in line 20.
 pub const DEPLOYMENT: &str = include_str!("../data/deployment.yaml");
 
@@ -52,8 +55,10 @@ pub fn gate() -> &'static Gate {
 impl Gate {
     fn start() -> Self {
         let plane = control_plane();
-        plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], WIDGETS).succeeds();
-        plane.kubectl(User::Admin, &["wait", "--for=condition=Established", "crd/widgets.example.com"]).succeeds();
+        for definitions in [WIDGETS, GADGETS] {
+            plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], definitions).succeeds();
+        }
+        plane.kubectl(User::Admin, &["wait", "--for=condition=Established", "crd", "--all"]).succeeds();
         plane.kubectl(User::Admin, &["create", "namespace", "deny-marker"]).succeeds();
         let repository = Repository::new();
         let first = repository.commit(&[("markers.yaml", MARKERS), ("CODEOWNERS", OWNERS)], "Declare the markers");

@@ -177,3 +177,27 @@ fn match_conditions_are_evaluated_and_never_fail() {
     assert!(plane.metric("apiserver_admission_match_condition_evaluation_seconds_count", &[]) > 0.0);
     plane.assert_match_conditions_hold();
 }
+
+#[test]
+fn every_metric_says_what_it_is_in_the_conventional_way() {
+    let case = Case::new("deny");
+    case.declare_and_create(DEPLOYMENT);
+    let page = gate().landfast.get("/metrics").unwrap().1;
+    let told = |mark: &str| -> BTreeMap<String, String> {
+        let lines = page.lines().filter_map(|line| line.strip_prefix(mark)?.split_once(' '));
+        lines.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    };
+    let (helps, types) = (told("# HELP "), told("# TYPE "));
+    assert!(types.len() > 15 && helps.keys().eq(types.keys()), "{page}");
+    for (name, kind) in &types {
+        let of_us = name.starts_with("landfast_") && !helps[name].trim_end_matches('.').is_empty();
+        assert!(of_us && !name.contains("__") && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_'), "{name}");
+        let samples = page.lines().filter(|line| line.starts_with(name.as_str()));
+        match kind.as_str() {
+            "counter" => assert!(samples.into_iter().all(|line| line[name.len()..].starts_with("_total")), "{name}"),
+            "histogram" => assert!(name.ends_with("_seconds") || name.ends_with("_bytes"), "{name}"),
+            "gauge" | "info" => assert!(!name.ends_with("_total"), "{name}"),
+            other => panic!("{name} is a {other}"),
+        }
+    }
+}

@@ -53,7 +53,7 @@ fn records_of_replicas_are_one_by_their_id_and_their_counts_add_up() {
     // Four reviews by one replica, one more by the other, and another object.
     let keda = rulings(&told, "system:serviceaccount:keda:keda-operator");
     assert_eq!(keda.iter().map(|row| row["writes"].as_u64().unwrap()).collect::<Vec<_>>(), [6], "{keda:#?}");
-    assert_eq!((&told["records"], &told["writes"]), (&8.into(), &12.into()));
+    assert_eq!((&told["records"], &told["writes"]), (&15.into(), &21.into()));
 }
 
 #[test]
@@ -117,12 +117,23 @@ fn a_policy_on_no_record_is_named_where_the_configuration_is_known() {
             "apiVersion: landfast.dev/v1alpha1\nkind: DriftPolicy\nmetadata: {{ name: {name} }}\nspec: {{ precedence: 1{more} }}\n---\n"
         )
     };
-    let writer = ", match: { namespaces: [shop] }, writers: [{ name: keda-operator, role: Deployer, subjects: [{ kind: User, name: x }] }]";
+    let writer = ", match: { namespaces: [shop] }, writers: [{ name: keda-operator, role: Deployer, subjects: [{ kind: User, name: x }] }], \
+                  ignore: [{ name: old, fields: [spec.replicas], reason: r }, \
+                  { name: over, fields: [spec.paused], reason: r, expires: \"2026-01-01T00:00:00Z\" }]";
     let config = folder.path().join("config.yaml");
     std::fs::write(&config, [policy("shop", writer), policy("idle", ", match: { namespaces: [idle] }")].concat())
         .unwrap();
     let told = json(&of_two_replicas(&["--config", config.to_str().unwrap(), "-o", "json"]));
     assert_eq!(told["policiesOnNoRecord"], serde_json::json!(["idle"]));
+    // What was of use before the span is of no use in it.
+    let entry = |name: &str| serde_json::json!({ "policy": "shop", "member": "ignore", "name": name });
+    assert_eq!(told["entriesOfNoUse"], serde_json::json!([entry("old"), entry("over")]));
+    let over = "DriftPolicy shop: the ignore rule over expired at 2026-01-01T00:00:00Z";
+    assert_eq!(told["entriesThatAreOver"], serde_json::json!([over]));
+    let words = of_two_replicas(&["--config", config.to_str().unwrap()]);
+    for part in ["On no record: idle.", "Of no use in this span: ignore old of shop, ignore over of shop.", over] {
+        assert!(words.contains(part), "{words}");
+    }
     // A proposed entry takes no name that is taken.
     assert_eq!(rulings(&told, "system:serviceaccount:keda:keda-operator")[0]["settle"]["name"], "keda-operator-2");
     assert!(json(&of_two_replicas(&["-o", "json"])).get("policiesOnNoRecord").is_none());

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use landfast::config;
-use landfast::drift::form::Form;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, Entry, Index, Objects, SourceId};
 use landfast::gate::decide;
-use landfast::gate::facts::{Facts, FormOf, Question};
+use landfast::gate::facts::{Facts, Question};
 use landfast::gate::verdict::{Ruling, Verdict, WriterRole};
 use landfast::gate::write::Write;
 use landfast::render;
@@ -174,8 +173,8 @@ impl Answers for Refuses {
         panic!("asked: {question:?}")
     }
 
-    fn at_hand(&self, form: &FormOf) -> Option<Arc<Form>> {
-        panic!("asked for what is at hand: {}", form.object)
+    fn at_hand(&self, question: &Question) -> Answer {
+        panic!("asked for what is at hand: {question:?}")
     }
 }
 

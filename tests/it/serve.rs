@@ -11,7 +11,7 @@ use futures::{FutureExt as _, stream};
 use http_body_util::BodyExt as _;
 use landfast::drift::form::Form;
 use landfast::gate::basis::Basis;
-use landfast::gate::facts::{FormOf, Question};
+use landfast::gate::facts::Question;
 use landfast::serve::admission::router;
 use landfast::serve::answers::{Answer, Answers, Nobody};
 use serde_json::{Value, json};
@@ -225,8 +225,8 @@ impl Answers for AtHand {
         panic!("asked {question:?} about a write that is let in")
     }
 
-    fn at_hand(&self, _: &FormOf) -> Option<Arc<Form>> {
-        Some(Arc::new(self.0.clone()))
+    fn at_hand(&self, _: &Question) -> Answer {
+        Answer::Formed(Arc::new(self.0.clone()))
     }
 }
 

@@ -60,7 +60,7 @@ impl Landfast {
 
     /// Starts it with what the cluster holds, and returns when it says that it is ready.
     pub fn in_cluster(plane: &ControlPlane) -> Self {
-        Self::started(plane, None, &[], &[])
+        Self::started(plane, None, &["--allow-file-sources"], &[])
     }
 
     /// Starts it with this configuration, with more options and in another environment.

@@ -28,6 +28,10 @@ pub(super) fn definition() -> Definition {
             column("Drift", "string", ".spec.rulings.drift", "What it rules on drift."),
             condition("Accepted", "Whether it is in force as written."),
             condition("Conflicted", "Whether an older policy of the same precedence governs what both match."),
+            condition(
+                "SafeToEnforce",
+                "Whether, for 24 hours, it would have denied no deployer and no part of the control plane.",
+            ),
             age(),
         ],
     }
