@@ -12,7 +12,7 @@ use crate::gate::json::{FieldJson, OriginJson};
 use crate::gate::message::is_secret;
 use crate::gate::text::shortened;
 use crate::gate::verdict::{Class, Ruling, WriterRole};
-use crate::limits::{FIELDS_KEPT_MAX, FIELDS_SHOWN_MAX, VALUE_CHARS_MAX};
+use crate::limits::{CANNOT_REPAIR_FOLD, FIELDS_KEPT_MAX, FIELDS_SHOWN_MAX, VALUE_CHARS_MAX};
 
 /// What became of an object that differed from Git.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ use crate::limits::{FIELDS_KEPT_MAX, FIELDS_SHOWN_MAX, VALUE_CHARS_MAX};
 pub struct Repaired {
     /// Whether it came back.
     pub outcome: Outcome,
-    /// Why it was to: `Missing`, `Drifted`, `Moved` or `Reapplied`.
+    /// Why it was to, as in `Missing`, `Drifted` or `Moved`.
     pub cause: String,
     /// The manager under whose name it was written, or would have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,7 +174,8 @@ fn message(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson]) -> String
     std::iter::once(first).chain(shown).chain(error).collect::<Vec<_>>().join("\n")
 }
 
-/// Each repair is one of its own: only the same within the same second is the same.
+/// Each repair is one of its own: only the same within the same second is the same. What cannot be repaired is tried again and again,
+/// and told once in a while.
 fn identity(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson], now: Timestamp) -> String {
     let mut digest = Parts(Sha256::new());
     digest.add("repair");
@@ -188,7 +189,11 @@ fn identity(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson], now: Tim
         digest.add(&field.path);
         digest.add(&field.before.as_ref().map(ToString::to_string).unwrap_or_default());
     }
-    digest.add(&now.as_second().to_string());
+    let window = match repaired.outcome {
+        Outcome::Repaired => 1,
+        Outcome::CannotRepair => i64::try_from(CANNOT_REPAIR_FOLD.as_secs()).unwrap_or(i64::MAX),
+    };
+    digest.add(&now.as_second().div_euclid(window).to_string());
     digest.id()
 }
 

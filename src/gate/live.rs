@@ -7,6 +7,7 @@ use std::hash::BuildHasher as _;
 
 use jiff::Timestamp;
 use rustc_hash::FxBuildHasher;
+use serde_json::Value;
 
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::Document;
@@ -41,8 +42,6 @@ pub struct Gap {
     pub drift: Vec<Change>,
     /// Those of which only the server can tell.
     pub open: Vec<Change>,
-    /// Those that differ and are to stay: ignored, some controller's, or nobody's.
-    pub kept: Vec<FieldPath>,
 }
 
 impl<'b> Look<'b> {
@@ -80,17 +79,24 @@ impl<'b> Look<'b> {
                 Certainty::Unknown => gap.open.push(change),
             }
         }
-        if !gap.drift.is_empty() {
-            let counts = |path: &FieldPath| gap.drift.iter().chain(&gap.open).any(|change| change.path == *path);
-            gap.kept = bare.apart(&read, object).into_iter().filter(|path| !counts(path)).collect();
-        }
         gap
     }
 
-    /// What is to stay of an object that is applied to again although it agrees.
-    pub fn kept(&self, declared: &[u8], object: &Document<'_>, version: &str) -> Vec<FieldPath> {
+    /// What differs and is to stay: ignored, some controller's, or nobody's; all that is not in the gap.
+    pub fn kept(&self, declared: &[u8], object: &Document<'_>, version: &str, gap: &Gap) -> Vec<FieldPath> {
         let bare = View::new(&self.aim, version, &self.basis.schemas);
-        Document::parse(declared).map(|read| bare.apart(&read, object)).unwrap_or_default()
+        let Ok(read) = Document::parse(declared) else { return Vec::new() };
+        let counts = |path: &FieldPath| gap.drift.iter().chain(&gap.open).any(|change| change.path == *path);
+        bare.apart(&read, object).into_iter().filter(|path| !counts(path)).collect()
+    }
+
+    /// Git's value of a place that differs as a whole, with what is ignored within it as it is live; `None` where nothing is.
+    pub fn carried(&self, change: &Change) -> Option<Value> {
+        let read = |json: &Option<String>| serde_json::from_str::<Value>(json.as_deref()?).ok();
+        let (git, live) = (read(&change.git)?, read(&change.written)?);
+        let mut carried = git.clone();
+        self.ignored.mask.keep(&change.path, &mut carried, &live);
+        (carried != git).then_some(carried)
     }
 }
 

@@ -38,7 +38,7 @@ pub mod json;
 pub mod live;
 pub mod lookup;
 pub mod managers;
-mod mark;
+pub(crate) mod mark;
 pub mod message;
 mod moved;
 pub mod optout;

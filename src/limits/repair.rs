@@ -21,6 +21,12 @@ pub const REPAIR_RETRY_MIN: Duration = Duration::from_millis(500);
 /// See [`REPAIR_RETRY_MIN`].
 pub const REPAIR_RETRY_MAX: Duration = Duration::from_mins(5);
 
+/// How long attempts that fail in the same way are one record.
+pub const CANNOT_REPAIR_FOLD: Duration = Duration::from_hours(1);
+
+/// Lines of a ledger from which on it is written anew where most of them are over: some megabytes.
+pub const LEDGER_LINES_MIN: usize = 20_000;
+
 /// How long a kind that the API server does not let us watch is left alone.
 pub const WATCH_FORBIDDEN_RETRY: Duration = Duration::from_mins(1);
 

@@ -13,9 +13,10 @@ use crate::cluster::writer::Writer;
 use crate::drift::declared::ObjectKey;
 use crate::drift::path::FieldPath;
 use crate::gate::managers::{self, Manager, Operation};
+use crate::gate::mark::DRIFT;
 use crate::gate::tree;
 use crate::reconcile::body::{self, Extent};
-use crate::reconcile::plan::{Cause, Repair};
+use crate::reconcile::plan::{By, Cause, Repair};
 use crate::reconcile::sight::Sight;
 
 /// Where an object is written.
@@ -68,14 +69,18 @@ pub(super) async fn carry_out(
     repair: &Repair,
     sight: Option<&Sight>,
 ) -> Result<Done, Failure> {
-    let Some(git) = body::declared(&at.key, &repair.manifest) else { return Err(Failure::Stale) };
-    let Some(sight) = sight else { return made(writer, at, &git, repair.owner.as_ref()).await };
+    let Some(git) = body::declared(&at.key, &repair.manifest, &repair.carried) else { return Err(Failure::Stale) };
+    let Some(sight) = sight else { return made(writer, at, &git, &repair.by).await };
     let Ok(live) = serde_json::from_str::<Value>(sight.raw().get()) else { return Err(Failure::Stale) };
-    let of_object = || managers::owner(&live, &git, FIELD_MANAGER);
-    let manager = match &repair.owner {
+    if repair.cause == Cause::Released {
+        return released(writer, at, &live, sight).await;
+    }
+    let manager = match &repair.by {
+        By::Landfast => landfast(),
         // Who owns it now counts: the deployer may have begun to apply.
-        Some(known) => of_object().unwrap_or_else(|| known.clone()),
-        None => landfast(),
+        By::Owner(known) => {
+            managers::owner(&live, &git, FIELD_MANAGER).or_else(|| known.clone()).unwrap_or_else(landfast)
+        }
     };
     let attempt = Attempt { writer, at, repair, git: &git, live: &live, sight, manager: &manager };
     let answer = match attempt.first().await {
@@ -87,13 +92,24 @@ pub(super) async fn carry_out(
 }
 
 /// Makes a missing object, as its owner made it.
-async fn made(writer: &Writer, at: &At, git: &Value, owner: Option<&Manager>) -> Result<Done, Failure> {
-    let manager = owner.cloned().unwrap_or_else(landfast);
+async fn made(writer: &Writer, at: &At, git: &Value, by: &By) -> Result<Done, Failure> {
+    let manager = match by {
+        By::Owner(Some(owner)) => owner.clone(),
+        By::Landfast | By::Owner(None) => landfast(),
+    };
     let answer = match manager.operation {
         Operation::Apply => writer.apply(&at.place, at.key.name(), git, &manager.name).await?,
         Operation::Update => writer.create(&at.place, git, &manager.name).await?,
     };
     Ok(Done { sight: seen(answer)?, manager })
+}
+
+/// Leaves an object to its other owners: nothing of it changes but who owns it.
+async fn released(writer: &Writer, at: &At, live: &Value, sight: &Sight) -> Result<Done, Failure> {
+    let manager = landfast();
+    let Some(owners) = managers::without(live, &manager) else { return Err(Failure::Stale) };
+    let sight = seen(writer.own(&at.place, at.key.name(), sight.version(), &owners).await?)?;
+    Ok(Done { sight, manager })
 }
 
 fn seen(answer: String) -> Result<Sight, Failure> {
@@ -156,13 +172,12 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes away fields that Landfast applied, Git dropped and somebody else owns too.
+    /// Takes away fields that Landfast applied, Git dropped and somebody else owns too; and the mark of drift that is none any more.
     async fn cleaned(&self, answer: Sight) -> Result<Sight, Failure> {
-        if self.manager.operation == Operation::Update {
-            return Ok(answer);
-        }
         let Ok(object) = serde_json::from_str::<Value>(answer.raw().get()) else { return Err(Failure::Stale) };
-        let left = self.left(&object);
+        let mark = FieldPath::of(["metadata", "annotations", DRIFT]);
+        let mut left = self.left(&object);
+        left.extend(tree::at(&object, &mark).is_some().then_some(mark));
         if left.is_empty() {
             return Ok(answer);
         }
@@ -172,7 +187,7 @@ impl Attempt<'_> {
 
     /// What Landfast owned and does not say any more, but still stands there.
     fn left(&self, answer: &Value) -> Vec<FieldPath> {
-        if self.repair.owner.is_some() || self.repair.cause == Cause::Missing {
+        if self.repair.by != By::Landfast {
             return Vec::new();
         }
         let before = managers::owned(self.live, self.manager);

@@ -30,7 +30,7 @@ pub enum Extent {
 }
 
 /// Git's object, as it is sent: with its names, and a Secret's values all in `data`, where every owner finds them again.
-pub fn declared(key: &ObjectKey, manifest: &[u8]) -> Option<Value> {
+pub fn declared(key: &ObjectKey, manifest: &[u8], carried: &[(FieldPath, Value)]) -> Option<Value> {
     let mut object: Value = serde_json::from_slice(manifest).ok()?;
     let metadata = object.as_object_mut()?.entry("metadata").or_insert_with(|| json!({})).as_object_mut()?;
     metadata.insert("name".to_owned(), key.name().into());
@@ -39,6 +39,11 @@ pub fn declared(key: &ObjectKey, manifest: &[u8]) -> Option<Value> {
     }
     if is_secret(key) {
         fold(object.as_object_mut()?);
+    }
+    for (path, value) in carried {
+        if let Some(place) = tree::at_mut(&mut object, path) {
+            place.clone_from(value);
+        }
     }
     Some(object)
 }
@@ -173,7 +178,7 @@ mod tests {
     fn a_secret_is_sent_with_all_its_values_in_data() {
         let key = ObjectKey::new("", "Secret", "shop", "key");
         let manifest = br#"{"data":{"a":"eA==","b":"eA=="},"stringData":{"b":"y"}}"#;
-        let object = declared(&key, manifest).unwrap();
+        let object = declared(&key, manifest, &[]).unwrap();
         assert_eq!(object["data"], json!({ "a": "eA==", "b": "eQ==" }));
         assert_eq!(object.get("stringData"), None);
         assert_eq!(object["metadata"], json!({ "name": "key", "namespace": "shop" }));

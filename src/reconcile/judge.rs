@@ -20,7 +20,7 @@ use crate::gate::live::Look;
 use crate::gate::managers;
 use crate::gate::message::is_secret;
 use crate::reconcile::apply::{Done, Failure};
-use crate::reconcile::plan::{Held, Plan, Repair, plan};
+use crate::reconcile::plan::{By, Cause, Held, Plan, Repair, plan};
 use crate::reconcile::record::{Ending, record};
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
@@ -52,7 +52,7 @@ impl Reconciler {
         if before != known.memory {
             self.changed.insert(key.clone());
         }
-        self.consider(key, Some(sight));
+        self.consider(key, Some(sight), &Forms::default());
         if !was_there {
             self.house(key);
         }
@@ -94,7 +94,7 @@ impl Reconciler {
             known.presence = Presence::Absent { since: now, uid, asked: last.is_some_and(Sight::asks) };
             known.settled = None;
         }
-        self.consider(key, None);
+        self.consider(key, None, &Forms::default());
     }
 
     /// What is to be in a Namespace may come once that is there.
@@ -114,10 +114,10 @@ impl Reconciler {
     }
 
     /// Compares, notes, plans, and begins what is planned or has it wait.
-    pub(super) fn consider(&mut self, key: &ObjectKey, sight: Option<Sight>) {
+    pub(super) fn consider(&mut self, key: &ObjectKey, sight: Option<Sight>, forms: &Forms) {
         let (now, basis) = ((self.clock)(), Arc::clone(&self.basis));
         let Some(look) = Look::at(&basis, key, now) else { return };
-        let held = Held::of(&look, self.standings.entry(key), sight.as_ref().map(Sight::raw), now);
+        let held = Held::of(&look, self.standings.entry(key), sight.as_ref().map(Sight::raw), forms, now);
         self.note(&look, &held, sight.as_ref(), now);
         let home = ObjectKey::new("", "Namespace", "", key.namespace());
         let home = self.standings.get(&home).filter(|_| basis.index.objects.contains_key(&home));
@@ -153,7 +153,7 @@ impl Reconciler {
         let known = self.standings.entry(key);
         let before = known.memory.clone();
         if let (Some(agrees), Some(sight)) = (held.agrees, sight) {
-            if known.memory.agreed != Some(agrees) && look.has_deployer() {
+            if (known.memory.agreed != Some(agrees) || known.ours) && look.has_deployer() {
                 known.memory.owner = owner(look, sight);
             }
             known.memory.agreed = Some(agrees);
@@ -183,8 +183,9 @@ impl Reconciler {
         let version = look.entry.head.as_ref().map_or("", |head| &*head.version);
         let digest = look.gap(&of.manifest, &read, version, &Forms::default()).digest();
         let is_silent = form.is_none();
-        let told = look.gap(&of.manifest, &read, version, &[(of.manifest.clone(), form)].into());
-        let settled = match (told.is_none(), is_silent) {
+        let forms: Forms = [(of.manifest.clone(), form)].into();
+        let told = look.gap(&of.manifest, &read, version, &forms);
+        let settled = match (told.is_none(), is_silent || told.is_doubt()) {
             (true, _) => Settled::Agrees,
             (false, true) => Settled::Silent,
             (false, false) => Settled::Differs,
@@ -195,7 +196,7 @@ impl Reconciler {
         if settled != Settled::Agrees && known.attempts.unsettled == Some(fingerprint) {
             known.attempts.fail(now, UNSETTLED.to_owned());
         }
-        self.consider(key, Some(sight));
+        self.consider(key, Some(sight), &forms);
     }
 
     /// Notes what came of a repair, puts it on the record, and looks at the object as it is now.
@@ -215,21 +216,26 @@ impl Reconciler {
                 if is_again {
                     known.attempts.fail(now, UNSETTLED.to_owned());
                 }
-                if repair.owner.is_none() {
+                if repair.by == By::Landfast {
                     known.memory.applied = Some(repair.fingerprint);
                     self.changed.insert(key.clone());
                 }
                 let manager = Some(manager.name.as_str());
                 let outcome = if is_again { Outcome::CannotRepair } else { Outcome::Repaired };
                 let error = is_again.then(|| UNSETTLED.to_owned());
-                self.tell(key, repair, Ending { outcome, manager, error, moved_by });
+                if repair.cause != Cause::Released {
+                    self.tell(key, repair, Ending { outcome, manager, error, moved_by });
+                }
                 self.see_answer(key, sight);
             }
             Err(Failure::Stale) => self.look_anew(key.clone()),
             Err(Failure::Call(error)) => self.fail(key, &error),
             Err(Failure::Refused(error)) => {
                 let said = if is_secret(key) { "it refuses it".to_owned() } else { error.to_string() };
-                let manager = repair.owner.as_ref().map(|owner| owner.name.as_str());
+                let manager = match &repair.by {
+                    By::Owner(Some(owner)) => Some(owner.name.as_str()),
+                    By::Landfast | By::Owner(None) => None,
+                };
                 let ending = Ending { outcome: Outcome::CannotRepair, manager, error: Some(said), moved_by };
                 self.tell(key, repair, ending);
                 self.fail(key, &error);

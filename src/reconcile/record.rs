@@ -69,6 +69,7 @@ pub fn record(look: &Look<'_>, known: &Known, repair: &Repair, ending: Ending<'_
         Cause::Drifted => "Drifted",
         Cause::Moved => "Moved",
         Cause::Reapplied => "Reapplied",
+        Cause::Released => "Released",
     };
     let manager = manager.map(str::to_owned);
     Record::of_repair(&about, Repaired { outcome, cause: cause.to_owned(), manager, moved_by, error }, &fields, now)

@@ -24,6 +24,7 @@ use crate::cluster::form::Forms;
 use crate::cluster::writer::Writer;
 use crate::drift::declared::ObjectKey;
 use crate::gate::basis::{Basis, Entry};
+use crate::gate::facts::Facts;
 use crate::limits;
 use crate::reconcile::standing::{Attempts, Memory, Presence, Standings};
 use crate::reconcile::turns::Turns;
@@ -163,7 +164,10 @@ impl Reconciler {
         let before = std::mem::replace(&mut self.basis, Arc::clone(&basis));
         self.watches.set(wanted(&basis));
         if !Arc::ptr_eq(&before.index, &basis.index) {
-            self.changed.extend(self.standings.retain(|key| basis.index.objects.contains_key(key)));
+            // What was never declared to this process may be yet: at a start the sources come one by one.
+            let is_gone =
+                |key: &ObjectKey| before.index.objects.contains_key(key) && !basis.index.objects.contains_key(key);
+            self.changed.extend(self.standings.retain(|key| !is_gone(key)));
         }
         let anew = self.to_list_anew(&before, &basis);
         for kind in &anew {
@@ -298,7 +302,7 @@ impl Reconciler {
                 matches!(there, Some(Presence::There { version: last, .. }) if **last == *version)
             };
             match sight.filter(|sight| is_last(sight.version())) {
-                Some(sight) => self.consider(&key, Some(sight)),
+                Some(sight) => self.consider(&key, Some(sight), &Facts::default().forms),
                 None => self.look(&key),
             }
         }
@@ -317,7 +321,12 @@ impl Reconciler {
         let changed = std::mem::take(&mut self.changed);
         let names: Vec<_> = changed.iter().map(|key| format!("{key:?}")).collect();
         let memories = changed.iter().map(|key| self.standings.get(key).map(|known| &known.memory));
-        if let Err(error) = self.ledger.append(names.iter().map(String::as_str).zip(memories)) {
+        let mut written = self.ledger.append(names.iter().map(String::as_str).zip(memories));
+        if self.ledger.is_long(self.standings.len()) {
+            let all: Vec<_> = self.standings.iter().map(|(key, known)| (format!("{key:?}"), &known.memory)).collect();
+            written = self.ledger.rewrite(all.iter().map(|(key, memory)| (key.as_str(), *memory)));
+        }
+        if let Err(error) = written {
             warn!(%error, "What objects agreed with is not remembered");
         }
     }

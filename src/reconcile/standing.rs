@@ -182,6 +182,11 @@ impl Known {
         self.settled == Some(Answer { fingerprint, digest, settled })
     }
 
+    /// Whether the server was asked about an object that differs so.
+    pub fn is_told(&self, fingerprint: Fingerprint, digest: u64) -> bool {
+        self.settled.is_some_and(|told| (told.fingerprint, told.digest) == (fingerprint, digest))
+    }
+
     /// Whether an object of this resource version was seen before, or a later one was. Versions grow (Kubernetes 1.35); where one
     /// is no number, only the same one counts.
     pub fn has_seen(&self, version: &str) -> bool {
@@ -232,6 +237,16 @@ impl Standings {
     /// The same; it begins here where nothing is known.
     pub fn entry(&mut self, key: &ObjectKey) -> &mut Known {
         self.known.entry(key.clone()).or_default()
+    }
+
+    /// How many objects are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
     }
 
     /// All objects.

@@ -11,6 +11,7 @@ use futures::stream::{self, AbortHandle, BoxStream, SelectAll, abortable};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use rustc_hash::FxHashSet;
 use tokio::time::sleep;
 
 use crate::cluster::call::{CallError, watched};
@@ -168,16 +169,13 @@ impl Watched {
 
 /// The kinds to be watched: those that Git declares and anybody knows.
 pub(super) fn wanted(basis: &Basis) -> BTreeMap<Watched, ApiResource> {
-    let mut wanted = BTreeMap::new();
-    for (key, entry) in &basis.index.objects {
-        let Some(head) = &entry.head else { continue };
-        let kind = Watched::of(key, &head.version);
-        if wanted.contains_key(&kind) {
-            continue;
-        }
-        let Some(info) = basis.schemas.kind(key.group(), key.kind()) else { continue };
-        let named = GroupVersionKind::gvk(key.group(), &head.version, key.kind());
-        wanted.insert(kind, ApiResource::from_gvk_with_plural(&named, &info.resource));
-    }
-    wanted
+    let heads = basis.index.objects.values().filter_map(|entry| entry.head.as_ref());
+    let declared: FxHashSet<_> = heads.map(|head| (head.key.group(), head.key.kind(), &*head.version)).collect();
+    let known = declared.into_iter().filter_map(|(group, kind, version)| {
+        let resource = &basis.schemas.kind(group, kind)?.resource;
+        let named = GroupVersionKind::gvk(group, version, kind);
+        let watched = Watched { group: group.to_owned(), kind: kind.to_owned(), version: version.to_owned() };
+        Some((watched, ApiResource::from_gvk_with_plural(&named, resource)))
+    });
+    known.collect()
 }

@@ -1,7 +1,7 @@
 //! What is remembered of many small things? One line for each change, appended; the last line of a name counts.
 //!
-//! A line is whole or it does not count: what a crash cut off is passed over. At the start the file is written anew, without what is
-//! over.
+//! A line is whole or it does not count: what a crash cut off is passed over. At the start, and where most of its lines are over, the
+//! file is written anew.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::limits::LEDGER_LINES_MIN;
 use crate::store::{FORMAT, Stamp, write_atomically};
 
 /// A file of lines.
@@ -18,6 +19,7 @@ use crate::store::{FORMAT, Stamp, write_atomically};
 pub struct Ledger {
     path: PathBuf,
     file: Option<File>,
+    lines: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,8 +37,9 @@ impl Ledger {
         T: Serialize + for<'de> Deserialize<'de>,
     {
         let remembered = read(path);
-        let mut ledger = Self { path: path.to_owned(), file: None };
-        if let Err(error) = ledger.begin(&remembered) {
+        let mut ledger = Self { path: path.to_owned(), file: None, lines: 0 };
+        let all = remembered.iter().map(|(name, is)| (name.as_str(), is));
+        if let Err(error) = ledger.rewrite(all) {
             warn!(path = %path.display(), %error, "What is learnt is not remembered");
         }
         (ledger, remembered)
@@ -51,6 +54,7 @@ impl Ledger {
         for (name, is) in changes {
             serde_json::to_writer(&mut text, &Line { name, is })?;
             text.push(b'\n');
+            self.lines += 1;
         }
         let file = match &mut self.file {
             Some(file) => file,
@@ -59,11 +63,19 @@ impl Ledger {
         file.write_all(&text)
     }
 
-    fn begin<T: Serialize>(&mut self, remembered: &BTreeMap<String, T>) -> io::Result<()> {
+    /// Whether most of its lines are over, where so many count.
+    pub fn is_long(&self, count: usize) -> bool {
+        self.lines > LEDGER_LINES_MIN.max(count * 4)
+    }
+
+    /// Writes it anew: this is all that is remembered. Blocks.
+    pub fn rewrite<'t, T: Serialize + 't>(&mut self, all: impl Iterator<Item = (&'t str, &'t T)>) -> io::Result<()> {
         let mut text = format!("{{\"format\":{FORMAT}}}\n").into_bytes();
-        for (name, is) in remembered {
+        self.lines = 0;
+        for (name, is) in all {
             serde_json::to_writer(&mut text, &Line { name, is: Some(is) })?;
             text.push(b'\n');
+            self.lines += 1;
         }
         write_atomically(&self.path, &text)?;
         self.file = Some(OpenOptions::new().append(true).open(&self.path)?);
@@ -109,6 +121,22 @@ mod tests {
         ledger.append([("a", Some(&7)), ("b", None)].into_iter()).unwrap();
         let (_, remembered) = open(&path);
         assert_eq!(remembered, BTreeMap::from([("a".to_owned(), 7), ("c".to_owned(), 3)]));
+    }
+
+    #[test]
+    fn it_is_written_anew_where_most_of_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.jsonl");
+        let (mut ledger, _) = open(&path);
+        for value in 0..=u32::try_from(LEDGER_LINES_MIN).unwrap() {
+            assert!(!ledger.is_long(1));
+            ledger.append([("a", Some(&value))].into_iter()).unwrap();
+        }
+        assert!(ledger.is_long(1) && !ledger.is_long(LEDGER_LINES_MIN));
+        ledger.rewrite([("b", &1)].into_iter()).unwrap();
+        ledger.append([("c", Some(&2))].into_iter()).unwrap();
+        assert!(!ledger.is_long(1));
+        assert_eq!(open(&path).1, BTreeMap::from([("b".to_owned(), 1), ("c".to_owned(), 2)]));
     }
 
     #[test]

@@ -42,6 +42,8 @@ mod modes;
 mod outage;
 mod records;
 mod repair;
+mod repair_restart;
+mod repair_ways;
 mod report;
 mod reverts;
 mod reviews;

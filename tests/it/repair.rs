@@ -19,48 +19,75 @@ use crate::testbed::user::User;
 const POLICIES: &str = include_str!("../data/repair.yaml");
 
 /// One control plane, one repository, one landfast.
-struct Shop {
-    plane: ControlPlane,
+pub(crate) struct Shop {
+    pub(crate) plane: ControlPlane,
     repository: Mutex<Repository>,
-    landfast: Landfast,
+    pub(crate) landfast: Landfast,
 }
 
-static SHOP: LazyLock<Shop> = LazyLock::new(|| {
-    let plane = ControlPlane::start();
-    install(&plane);
-    let repository = Repository::new();
-    let config = source("shop", &repository, "1s", r#"["alone-*", "deployed-*", "never-*"]"#) + POLICIES;
-    let landfast = Landfast::start(&plane, &config);
-    Shop { plane, repository: Mutex::new(repository), landfast }
-});
+static SHOP: LazyLock<Shop> = LazyLock::new(Shop::open);
 
-/// One test's namespace.
-struct Case {
-    namespace: String,
-}
-
-impl Case {
-    fn new(policy: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let namespace = format!("{policy}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        SHOP.plane.kubectl(User::Admin, &["create", "namespace", &namespace]).succeeds();
-        Self { namespace }
+impl Shop {
+    pub(crate) fn open() -> Self {
+        Self::prepared(|_| {})
     }
 
-    /// A namespace with the declared Deployment `web` in it, as this user made it.
-    fn with_web(policy: &str, user: User) -> Self {
+    /// One whose control plane is prepared before landfast starts.
+    pub(crate) fn prepared(prepare: impl Fn(&ControlPlane)) -> Self {
+        let plane = ControlPlane::start();
+        install(&plane);
+        prepare(&plane);
+        let repository = Repository::new();
+        let config = source("shop", &repository, "1s", r#"["alone-*", "deployed-*", "never-*"]"#) + POLICIES;
+        let landfast = Landfast::start(&plane, &config);
+        Self { plane, repository: Mutex::new(repository), landfast }
+    }
+}
+
+/// One test's namespace.
+pub(crate) struct Case<'s> {
+    shop: &'s Shop,
+    pub(crate) namespace: String,
+}
+
+impl Case<'static> {
+    /// One beside the landfast that tests share.
+    pub(crate) fn new(policy: &str) -> Self {
+        Self::of(&SHOP, policy)
+    }
+
+    /// One with the declared Deployment `web` in it, as this user made it.
+    pub(crate) fn with_web(policy: &str, user: User) -> Self {
         let case = Self::new(policy);
         case.feed(user, &["create", "-f", "-"], DEPLOYMENT).succeeds();
         case.declare(DEPLOYMENT);
         case
     }
+}
 
-    fn declare(&self, template: &str) {
+impl<'s> Case<'s> {
+    pub(crate) fn of(shop: &'s Shop, policy: &str) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let namespace = format!("{policy}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        shop.plane.kubectl(User::Admin, &["create", "namespace", &namespace]).succeeds();
+        Self { shop, namespace }
+    }
+
+    /// A namespace that is there already.
+    pub(crate) fn at(shop: &'s Shop, namespace: &str) -> Self {
+        Self { shop, namespace: namespace.to_owned() }
+    }
+
+    pub(crate) fn commit(&self, template: &str) -> String {
         let file = format!("{}.yaml", self.namespace);
-        let commit = SHOP.repository.lock().unwrap().commit(&[(&file, &self.manifest(template))], "Declare");
-        SHOP.landfast.eventually("the commit to be in force", || {
-            let revision = SHOP.landfast.revision("shop")?;
-            SHOP.repository.lock().unwrap().holds(&revision, &commit).then_some(())
+        self.shop.repository.lock().unwrap().commit(&[(&file, &self.manifest(template))], "Declare")
+    }
+
+    pub(crate) fn declare(&self, template: &str) {
+        let commit = self.commit(template);
+        self.shop.landfast.eventually("the commit to be in force", || {
+            let revision = self.shop.landfast.revision("shop")?;
+            self.shop.repository.lock().unwrap().holds(&revision, &commit).then_some(())
         });
     }
 
@@ -68,27 +95,46 @@ impl Case {
         template.replace("$NAMESPACE", &self.namespace)
     }
 
-    fn kubectl(&self, user: User, args: &[&str]) -> Output {
-        SHOP.plane.kubectl(user, &[&["-n", &self.namespace], args].concat())
+    pub(crate) fn kubectl(&self, user: User, args: &[&str]) -> Output {
+        self.shop.plane.kubectl(user, &[&["-n", &self.namespace], args].concat())
     }
 
-    fn feed(&self, user: User, args: &[&str], template: &str) -> Output {
-        SHOP.plane.kubectl_with_input(user, &[&["-n", &self.namespace], args].concat(), &self.manifest(template))
+    pub(crate) fn feed(&self, user: User, args: &[&str], template: &str) -> Output {
+        let manifest = self.manifest(template);
+        self.shop.plane.kubectl_with_input(user, &[&["-n", &self.namespace], args].concat(), &manifest)
     }
 
     /// An object; null where there is none.
-    fn get(&self, object: &str) -> Value {
-        let answer =
-            self.kubectl(User::Admin, &["get", object, "--ignore-not-found", "-o", "json", "--show-managed-fields"]);
-        serde_json::from_str(&answer.succeeds().stdout).unwrap_or_default()
+    pub(crate) fn get(&self, object: &str) -> Value {
+        let how = ["--ignore-not-found", "-o", "json", "--show-managed-fields"];
+        // Its kind may be gone, too.
+        let answer = self.kubectl(User::Admin, &[&["get", object], &how[..]].concat());
+        serde_json::from_str(&answer.stdout).unwrap_or_default()
     }
 
     #[track_caller]
-    fn comes_back(&self, what: &str, object: &str, is: impl Fn(&Value) -> bool) -> Value {
-        SHOP.landfast.eventually(what, || Some(self.get(object)).filter(&is))
+    pub(crate) fn comes_back(&self, what: &str, object: &str, is: impl Fn(&Value) -> bool) -> Value {
+        self.shop.landfast.eventually(what, || Some(self.get(object)).filter(&is))
     }
 
-    fn scale(&self, user: User, replicas: u32) {
+    /// The record of a repair in this namespace.
+    #[track_caller]
+    pub(crate) fn record(&self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let is_it = |line: &Value| line["operation"] == "REPAIR" && line["namespace"] == *self.namespace && is(line);
+        self.shop.landfast.eventually(what, || self.shop.landfast.records(is_it).pop())
+    }
+
+    /// Waits for an Event with this reason.
+    #[track_caller]
+    pub(crate) fn event(&self, reason: &str) {
+        self.shop.landfast.eventually(reason, || {
+            let events = self.kubectl(User::Admin, &["get", "events", "-o", "json"]).succeeds().stdout;
+            let events: Value = serde_json::from_str(&events).unwrap();
+            events["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason).then_some(())
+        });
+    }
+
+    pub(crate) fn scale(&self, user: User, replicas: u32) {
         self.kubectl(user, &["scale", "deployment", "web", &format!("--replicas={replicas}")]).succeeds();
     }
 }
@@ -120,22 +166,16 @@ fn labelled() -> String {
 #[test]
 fn what_differs_comes_back_and_is_put_on_the_record() {
     let case = Case::with_web("alone", User::Alice);
-    case.scale(User::Alice, 7);
+    case.kubectl(User::Alice, &["patch", "deployment", "web", "-p", r#"{"spec":{"replicas":7}}"#]).succeeds();
     case.comes_back("the replicas to come back", "deployment/web", |web| web["spec"]["replicas"] == 3);
-    let is_ours = |line: &Value| line["operation"] == "REPAIR" && line["namespace"] == *case.namespace;
-    let record = SHOP.landfast.eventually("the record", || SHOP.landfast.records(is_ours).pop());
+    let record = case.record("the record", |_| true);
     assert_eq!(record["fields"][0]["path"], "spec.replicas", "{record}");
     assert_eq!((&record["fields"][0]["git"], &record["fields"][0]["before"]), (&3.into(), &7.into()), "{record}");
     assert_eq!(record["fields"][0]["origin"]["line"], 9, "{record}");
     assert_eq!(record["repair"]["outcome"], "Repaired", "{record}");
     let moved = &record["repair"]["movedBy"][0];
     assert!(moved["manager"].as_str().unwrap().starts_with("kubectl") && moved["time"].is_string(), "{record}");
-    SHOP.landfast.eventually("the Event", || {
-        let events = case.kubectl(User::Admin, &["get", "events", "-o", "json"]).succeeds().stdout;
-        let events: Value = serde_json::from_str(&events).unwrap();
-        let events = events["items"].as_array().unwrap();
-        events.iter().any(|event| event["reason"] == "DriftRepaired").then_some(())
-    });
+    case.event("DriftRepaired");
 }
 
 #[test]
@@ -195,6 +235,7 @@ fn beside_a_deployer_no_owner_is_left_that_keeps_a_field() {
     assert_eq!(owners(&web, "/f:metadata/f:labels/f:tier"), ["kustomize-controller/Apply"]);
     assert_eq!(web["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"], "shop");
     assert_eq!(owners(&web, "/f:spec/f:replicas"), ["kustomize-controller/Apply"]);
+    case.declare(DEPLOYMENT);
     case.feed(User::Flux, &flux, &marked(DEPLOYMENT)).succeeds();
     let labels = &case.get("deployment/web")["metadata"]["labels"];
     assert!(labels["tier"].is_null() && labels["zone"].is_null(), "{labels}");
