@@ -91,6 +91,13 @@ pub fn is_owner(object: &Value, manager: &Manager) -> bool {
     of(object, manager).next().is_some()
 }
 
+/// Whether another than this manager owns a place, or anything within it.
+pub fn is_shared(object: &Value, manager: &Manager, path: &FieldPath) -> bool {
+    let is_this = |entry: &Value| of(object, manager).any(|own| own == entry);
+    let owns = |entry: &Value| entry.get("fieldsV1").and_then(|set| within(set, &path.0)).is_some();
+    entries(object).any(|entry| !is_this(entry) && owns(entry))
+}
+
 /// The owners of an object without this one; `None` where it is none. Subresources have owners of their own.
 pub fn without(object: &Value, manager: &Manager) -> Option<Value> {
     let goes = |entry: &Value| of(object, manager).any(|own| own == entry);

@@ -62,6 +62,11 @@ pub(super) fn landfast() -> Manager {
     Manager { name: FIELD_MANAGER.to_owned(), operation: Operation::Apply }
 }
 
+/// Our own name, where we put.
+fn updating() -> Manager {
+    Manager { operation: Operation::Update, ..landfast() }
+}
+
 /// Brings an object back. `sight` is what it looks like; absent where it is missing.
 pub(super) async fn carry_out(
     writer: &Writer,
@@ -71,9 +76,9 @@ pub(super) async fn carry_out(
 ) -> Result<Done, Failure> {
     let Some(git) = body::declared(&at.key, &repair.manifest, &repair.carried) else { return Err(Failure::Stale) };
     let Some(sight) = sight else { return made(writer, at, &git, &repair.by).await };
-    let Ok(live) = serde_json::from_str::<Value>(sight.raw().get()) else { return Err(Failure::Stale) };
+    let live = read(sight)?;
     if repair.cause == Cause::Released {
-        return released(writer, at, &live, sight).await;
+        return released(writer, at, repair, (&live, sight)).await;
     }
     let manager = match &repair.by {
         By::Landfast => landfast(),
@@ -105,11 +110,25 @@ async fn made(writer: &Writer, at: &At, git: &Value, by: &By) -> Result<Done, Fa
 }
 
 /// Leaves an object to its other owners: nothing of it changes but who owns it.
-async fn released(writer: &Writer, at: &At, live: &Value, sight: &Sight) -> Result<Done, Failure> {
-    let manager = landfast();
-    let Some(owners) = managers::without(live, &manager) else { return Err(Failure::Stale) };
+async fn released(writer: &Writer, at: &At, repair: &Repair, (live, sight): (&Value, &Sight)) -> Result<Done, Failure> {
+    let by_update = managers::without(live, &updating());
+    let owners = match &repair.by {
+        By::Landfast => by_update,
+        By::Owner(_) => {
+            let mut rest = live.clone();
+            if let Some(owners) = by_update {
+                rest["metadata"]["managedFields"] = owners;
+            }
+            managers::without(&rest, &landfast()).or_else(|| rest.pointer("/metadata/managedFields").cloned())
+        }
+    };
+    let owners = owners.ok_or(Failure::Stale)?;
     let sight = seen(writer.own(&at.place, at.key.name(), sight.version(), &owners).await?)?;
-    Ok(Done { sight, manager })
+    Ok(Done { sight, manager: landfast() })
+}
+
+fn read(sight: &Sight) -> Result<Value, Failure> {
+    serde_json::from_str(sight.raw().get()).map_err(|_| Failure::Stale)
 }
 
 fn seen(answer: String) -> Result<Sight, Failure> {
@@ -129,26 +148,51 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// As its owner writes: applied, or put.
     async fn first(&self) -> Result<Sight, Failure> {
-        let (name, manager) = (self.at.key.name(), &self.manager.name);
-        match self.manager.operation {
-            Operation::Apply => {
-                let body = body::applied(self.git, self.live, &self.repair.kept, self.manager, FIELD_MANAGER);
-                seen(self.writer.apply(&self.at.place, name, &body, manager).await?)
-            }
-            Operation::Update => self.put(Extent::Fields, manager).await,
+        if self.manager.operation == Operation::Update {
+            return self.put(Extent::Fields, &self.manager.name).await;
         }
+        let dropped = match self.repair.by {
+            By::Landfast => body::dropped(self.git, self.live, &self.repair.kept, self.manager),
+            // What its deployer drops goes by the deployer's own writes.
+            By::Owner(_) => Vec::new(),
+        };
+        if dropped.is_empty() {
+            return self.apply(self.live).await;
+        }
+        // Before the apply: once Landfast does not own it any more, nobody would know that it is to go.
+        let body = body::without(self.live, &dropped);
+        match self.replace(&body, &self.manager.name).await {
+            Ok(sight) => self.apply(&read(&sight)?).await,
+            // The server wants it to stay, with whoever else owns it.
+            Err(Failure::Refused(_)) => self.apply(self.live).await,
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn apply(&self, live: &Value) -> Result<Sight, Failure> {
+        let body = body::applied(self.git, live, &self.repair.kept, self.manager, FIELD_MANAGER);
+        seen(self.writer.apply(&self.at.place, self.at.key.name(), &body, &self.manager.name).await?)
     }
 
     async fn put(&self, extent: Extent, manager: &str) -> Result<Sight, Failure> {
         let body = body::replaced(self.git, self.sight.raw(), &self.repair.drift, extent).ok_or(Failure::Stale)?;
-        seen(self.writer.replace(&self.at.place, self.at.key.name(), &body, manager).await?)
+        self.replace(&body, manager).await
+    }
+
+    async fn replace(&self, body: &Value, manager: &str) -> Result<Sight, Failure> {
+        seen(self.writer.replace(&self.at.place, self.at.key.name(), body, manager).await?)
     }
 
     /// With all that stands around what differs, as Git has it; `refused` is what the first way met with.
     async fn wholly(&self, refused: CallError) -> Result<Sight, Failure> {
+        // Under our own name where the owner applies: what it owned by an update would outlive what it applies.
+        let manager = match self.manager.operation {
+            Operation::Apply => FIELD_MANAGER,
+            Operation::Update => &self.manager.name,
+        };
         let mut put = Err(Failure::Refused(refused));
         for extent in [Extent::Items, Extent::Lists] {
-            put = match self.put(extent, &self.manager.name).await {
+            put = match self.put(extent, manager).await {
                 Err(Failure::Refused(_)) => put,
                 done => return self.owned(done?).await,
             };
@@ -156,46 +200,29 @@ impl Attempt<'_> {
         put
     }
 
-    /// What was put is applied once more, where the owner applies: then it owns it as it did.
+    /// What was put is applied once more, where the owner applies: then it owns it as it did, and it alone. Where this breaks off,
+    /// the next look finds what is left of ours ([`Cause::Released`]).
     async fn owned(&self, put: Sight) -> Result<Sight, Failure> {
         if self.manager.operation == Operation::Update {
             return Ok(put);
         }
-        let Ok(live) = serde_json::from_str::<Value>(put.raw().get()) else { return Err(Failure::Stale) };
-        let body = body::applied(self.git, &live, &self.repair.kept, self.manager, FIELD_MANAGER);
-        let name = self.at.key.name();
-        let applied = seen(self.writer.apply(&self.at.place, name, &body, &self.manager.name).await?)?;
-        let Ok(object) = serde_json::from_str::<Value>(applied.raw().get()) else { return Err(Failure::Stale) };
-        match managers::without(&object, &Manager { operation: Operation::Update, ..self.manager.clone() }) {
-            Some(owners) => seen(self.writer.own(&self.at.place, name, applied.version(), &owners).await?),
+        let applied = self.apply(&read(&put)?).await?;
+        match managers::without(&read(&applied)?, &updating()) {
+            Some(owners) => {
+                let name = self.at.key.name();
+                seen(self.writer.own(&self.at.place, name, applied.version(), &owners).await?)
+            }
             None => Ok(applied),
         }
     }
 
-    /// Takes away fields that Landfast applied, Git dropped and somebody else owns too; and the mark of drift that is none any more.
+    /// Takes away the mark of drift that is none any more.
     async fn cleaned(&self, answer: Sight) -> Result<Sight, Failure> {
-        let Ok(object) = serde_json::from_str::<Value>(answer.raw().get()) else { return Err(Failure::Stale) };
         let mark = FieldPath::of(["metadata", "annotations", DRIFT]);
-        let mut left = self.left(&object);
-        left.extend(tree::at(&object, &mark).is_some().then_some(mark));
-        if left.is_empty() {
+        let object = read(&answer)?;
+        if tree::at(&object, &mark).is_none() {
             return Ok(answer);
         }
-        let body = body::without(&object, &left);
-        seen(self.writer.replace(&self.at.place, self.at.key.name(), &body, &self.manager.name).await?)
-    }
-
-    /// What Landfast owned and does not say any more, but still stands there.
-    fn left(&self, answer: &Value) -> Vec<FieldPath> {
-        if self.repair.by != By::Landfast {
-            return Vec::new();
-        }
-        let before = managers::owned(self.live, self.manager);
-        let is_left = |path: &FieldPath| {
-            !managers::owns(answer, self.manager, path)
-                && !self.repair.kept.iter().any(|kept| kept.covers(path) || path.covers(kept))
-                && tree::at(answer, path).is_some()
-        };
-        before.into_iter().filter(is_left).collect()
+        self.replace(&body::without(&object, &[mark]), &self.manager.name).await
     }
 }

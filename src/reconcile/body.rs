@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::drift::declared::ObjectKey;
-use crate::drift::path::FieldPath;
+use crate::drift::path::{FieldPath, Segment};
 use crate::gate::finding::Change;
 use crate::gate::managers::{self, Manager};
 use crate::gate::message::is_secret;
@@ -83,6 +83,31 @@ pub fn applied(git: &Value, live: &Value, kept: &[FieldPath], by: &Manager, own:
     body
 }
 
+/// What this manager applied, Git does not say any more, and somebody else owns as well: left out of an apply it would stay. An item
+/// goes as a whole.
+pub fn dropped(git: &Value, live: &Value, kept: &[FieldPath], by: &Manager) -> Vec<FieldPath> {
+    let is_kept = |path: &FieldPath| kept.iter().any(|kept| kept.covers(path) || path.covers(kept));
+    let left = managers::owned(live, by)
+        .into_iter()
+        .filter(|path| tree::at(git, path).is_none() && !is_kept(path) && managers::is_shared(live, by, path));
+    let mut dropped: Vec<FieldPath> = left.map(|path| gone(git, path)).collect();
+    dropped.sort();
+    dropped.dedup();
+    dropped
+}
+
+/// The item, if one around a path is gone from Git's object, else the path.
+fn gone(git: &Value, path: FieldPath) -> FieldPath {
+    let is_gone = |length: &usize| {
+        matches!(path.0[*length - 1], Segment::Key(_) | Segment::Item(_))
+            && tree::at(git, &FieldPath(path.0[..*length].to_vec())).is_none()
+    };
+    match (1..=path.0.len()).find(is_gone) {
+        Some(length) => FieldPath(path.0[..length].to_vec()),
+        None => path,
+    }
+}
+
 /// The live object with Git's values where it differs; `None` where they cannot be put.
 pub fn replaced(git: &Value, live: &RawValue, drift: &[Change], extent: Extent) -> Option<Value> {
     let mut rewrite = Rewrite::of(write::Change::Create { after: live })?;
@@ -105,7 +130,6 @@ pub fn replaced(git: &Value, live: &RawValue, drift: &[Change], extent: Extent) 
 
 /// The nearest list around a path, else the nearest union, else the path.
 fn list_of(path: &FieldPath) -> FieldPath {
-    use crate::drift::path::Segment;
     let is_item = |segment: &Segment| match segment {
         Segment::Key(_) | Segment::Item(_) | Segment::Index(_) => true,
         Segment::Field(_) => false,
@@ -172,6 +196,29 @@ mod tests {
         // What Landfast applied and Git dropped is to go.
         let body = applied(&git, &live("landfast"), &[], &manager("landfast"), "landfast");
         assert_eq!(body["metadata"].get("labels"), None);
+    }
+
+    #[test]
+    fn what_git_dropped_and_others_own_too_is_taken_away() {
+        let item = r#"k:{"name":"side"}"#;
+        let fields = |more: &Value| json!({ "f:spec": { "f:list": { item: more }, "f:gone": {}, "f:said": {} } });
+        let entry = |manager: &str, operation: &str, fields: &Value| json!({ "manager": manager, "operation": operation, "fieldsV1": fields });
+        let both = json!({ ".": {}, "f:name": {}, "f:image": {} });
+        let mut live = json!({
+            "metadata": { "managedFields": [
+                entry("landfast", "Apply", &fields(&both)), entry("kubectl", "Update", &fields(&both)),
+            ] },
+            "spec": { "list": [{ "name": "side", "image": "x", "by": "default" }], "gone": 1, "said": 2 },
+        });
+        let git = json!({ "spec": { "said": 2, "list": [] } });
+        let paths = |live: &Value| {
+            let dropped = dropped(&git, live, &[], &manager("landfast"));
+            dropped.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&live), ["spec.gone", "spec.list[name=side]"]);
+        // What nobody else owns goes with the apply.
+        live["metadata"]["managedFields"].as_array_mut().unwrap().pop();
+        assert_eq!(paths(&live), [""; 0]);
     }
 
     #[test]

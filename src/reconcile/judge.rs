@@ -47,7 +47,7 @@ impl Reconciler {
         known.presence =
             if sight.is_leaving() { Presence::Leaving { uid, version } } else { Presence::There { uid, version } };
         known.asks_since = sight.asks().then(|| known.asks_since.unwrap_or(now));
-        known.ours = sight.is_applied_by(FIELD_MANAGER);
+        known.ours = sight.owned_by(FIELD_MANAGER);
         known.doubted = false;
         if before != known.memory {
             self.changed.insert(key.clone());
@@ -153,7 +153,7 @@ impl Reconciler {
         let known = self.standings.entry(key);
         let before = known.memory.clone();
         if let (Some(agrees), Some(sight)) = (held.agrees, sight) {
-            if (known.memory.agreed != Some(agrees) || known.ours) && look.has_deployer() {
+            if (known.memory.agreed != Some(agrees) || known.ours.applied) && look.has_deployer() {
                 known.memory.owner = owner(look, sight);
             }
             known.memory.agreed = Some(agrees);

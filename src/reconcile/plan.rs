@@ -106,7 +106,7 @@ pub enum Cause {
     Moved,
     /// Git says something else than what Landfast applied: what it dropped is to go.
     Reapplied,
-    /// It agrees, and has its deployer for an owner: what Landfast owns beside it would keep what Git drops.
+    /// It agrees, and Landfast owns what it should not: it put it only, or it is its deployer's. It would keep what Git drops.
     Released,
 }
 
@@ -181,7 +181,7 @@ impl Held {
             }
         }
         if let (Some(target), Some(object)) = (&held.target, &read)
-            && (known.ours || !held.gap.drift.is_empty())
+            && (known.ours.applied || !held.gap.drift.is_empty())
         {
             held.kept = look.kept(&target.manifest, object, version, &held.gap);
         }
@@ -230,9 +230,9 @@ pub fn plan(look: &Look<'_>, known: &Known, held: Held, home: Option<&Known>, no
         Cause::Missing
     } else if !held.gap.drift.is_empty() {
         if known.memory.agreed == Some(fingerprint) { Cause::Drifted } else { Cause::Moved }
-    } else if own && known.ours && is_head && known.memory.applied != Some(fingerprint) {
+    } else if own && known.ours.applied && is_head && known.memory.applied != Some(fingerprint) {
         Cause::Reapplied
-    } else if !own && known.ours && known.memory.owner.is_some() {
+    } else if known.ours.updated || (!own && known.ours.applied && known.memory.owner.is_some()) {
         Cause::Released
     } else {
         return Plan::Leave(Why::Agrees);
@@ -492,7 +492,7 @@ mod tests {
     fn what_landfast_applied_is_applied_again_when_git_says_something_else() {
         let basis = basis(&map(), rule(RepairMode::Automatic));
         let mut known = there(Some(2));
-        (known.ours, known.memory.applied) = (true, Some(fingerprint(2)));
+        (known.ours.applied, known.memory.applied) = (true, Some(fingerprint(2)));
         assert_eq!(repaired(&basis, &known, Some(3)), Some((fingerprint(3), Cause::Reapplied)));
         known.memory.applied = Some(fingerprint(3));
         assert_eq!(left(&basis, &known, Some(3)), Some(Why::Agrees));
@@ -502,7 +502,7 @@ mod tests {
     fn what_a_deployer_owns_landfast_lets_go() {
         let basis = basis(&map(), deployed());
         let mut known = there(Some(3));
-        known.ours = true;
+        known.ours.applied = true;
         assert_eq!(left(&basis, &known, Some(3)), Some(Why::Agrees), "nobody else owns it");
         known.memory.owner = Some(Manager { name: "flux".to_owned(), operation: Operation::Apply });
         assert_eq!(repaired(&basis, &known, Some(3)), Some((fingerprint(3), Cause::Released)));

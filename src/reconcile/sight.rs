@@ -19,6 +19,15 @@ pub struct Sight {
     raw: Box<RawValue>,
 }
 
+/// How a manager owns some of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owned {
+    /// By applying.
+    pub applied: bool,
+    /// By other writes.
+    pub updated: bool,
+}
+
 #[derive(Deserialize)]
 struct Head<'j> {
     #[serde(borrow, default, rename = "apiVersion")]
@@ -91,11 +100,11 @@ impl Sight {
         Ask::of(&self.raw).is_some()
     }
 
-    /// Whether some of it was applied by this manager.
-    pub fn is_applied_by(&self, manager: &str) -> bool {
+    /// Whether this manager owns some of it: by applying, and by other writes.
+    pub fn owned_by(&self, manager: &str) -> Owned {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Owned {
+        struct Entries {
             #[serde(default)]
             managed_fields: Vec<Entry>,
         }
@@ -105,17 +114,21 @@ impl Sight {
             manager: String,
             #[serde(default)]
             operation: String,
+            #[serde(default)]
+            subresource: String,
         }
         #[derive(Deserialize)]
         struct Object {
-            metadata: Owned,
+            metadata: Entries,
         }
         // Read for the few objects that hold the word at all.
-        self.raw.get().contains(manager)
-            && serde_json::from_str::<Object>(self.raw.get()).is_ok_and(|object| {
-                let mut entries = object.metadata.managed_fields.iter();
-                entries.any(|entry| entry.manager == manager && entry.operation == "Apply")
-            })
+        let object = self.raw.get().contains(manager).then(|| serde_json::from_str::<Object>(self.raw.get()).ok());
+        let entries = object.flatten().map(|object| object.metadata.managed_fields).unwrap_or_default();
+        let owns = |operation: &str| {
+            let mut own = entries.iter().filter(|entry| entry.manager == manager && entry.subresource.is_empty());
+            own.any(|entry| entry.operation == operation)
+        };
+        Owned { applied: owns("Apply"), updated: owns("Update") }
     }
 
     /// Whether it has begun to run: of a Job.

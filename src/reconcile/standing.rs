@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::drift::declared::ObjectKey;
 use crate::gate::managers::Manager;
 use crate::limits::{REPAIR_RETRY_MAX, REPAIR_RETRY_MIN};
+use crate::reconcile::sight::Owned;
 
 /// Beyond so many doublings every wait is the longest.
 const DOUBLINGS_MAX: u32 = 16;
@@ -90,8 +91,8 @@ pub struct Known {
     pub stance: Stance,
     /// What survives a restart.
     pub memory: Memory,
-    /// Whether Landfast owns fields of it under its own name.
-    pub ours: bool,
+    /// What Landfast owns of it under its own name.
+    pub ours: Owned,
     /// Since when its annotations ask for a break-glass.
     pub asks_since: Option<Timestamp>,
     /// What the server said of what the engine could not tell.
