@@ -8,7 +8,7 @@ use crate::repair::Case;
 use crate::testbed::user::User;
 
 /// An object whose fields exclude each other.
-const UNIONS: &str = r#"
+const UNIONS: &str = r"
 apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web, namespace: $NAMESPACE }
@@ -32,7 +32,7 @@ metadata: { name: web, namespace: $NAMESPACE }
 spec:
   selector: { app: web }
   ports: [{ name: http, port: 80, targetPort: 8080 }]
-"#;
+";
 
 fn patched(case: &Case, object: &str, patch: &str) {
     case.kubectl(User::Alice, &["patch", object, "--type=json", "-p", patch]).succeeds();
