@@ -217,11 +217,11 @@ impl Shelf {
     /// there matters (admission that acts on updates only, a quota that is full), only that tells.
     async fn made(&self, asked: &Asked) -> Result<Form, Refused> {
         match join(self.made_anew(asked), self.applied(asked)).await {
-            (Ok(form), Ok((object, over))) => Ok(form.and_applied(&object, over.as_deref())),
+            (Ok(form), Ok(applied)) => Ok(form.and_applied(&applied.object, applied.version.as_deref())),
             (Ok(form), Err(_)) => Ok(form),
-            (Err(refused), Ok((object, over))) if refused.holds() => {
+            (Err(refused), Ok(applied)) if refused.holds() => {
                 debug!(object = %asked.object, "No form under another name");
-                Ok(Form::applied(&object, over.as_deref()))
+                Ok(Form::applied(&applied.object, applied.version.as_deref()))
             }
             (Err(refused), _) => Err(refused),
         }
@@ -241,14 +241,15 @@ impl Shelf {
         let attempt = async || {
             let name = unused_name(asked.object.name());
             let made = self.writer.rehearse(&asked.place, Rehearsal::Create(asked.named(manifest, &name))).await;
-            asked.form(&made.map_err(Refused::Call)?, &name).map(|(object, _)| object)
+            asked.form(&made.map_err(Refused::Call)?, &name)
         };
         let (one, other) = join(attempt(), attempt()).await;
-        Ok(Form::made(&one?, &other?))
+        let (one, other) = (one?, other?);
+        Ok(Form::made(&one.object, &other.object).and_made_at(one.created.as_deref()))
     }
 
-    /// What the declaration makes of the object, and the version of what stood there, if anything did.
-    async fn applied(&self, asked: &Asked) -> Result<(String, Option<String>), Refused> {
+    /// What the declaration makes of the object.
+    async fn applied(&self, asked: &Asked) -> Result<Answer, Refused> {
         let name = asked.object.name();
         let manifest = asked.named(&asked.manifest, name);
         let applied = self.writer.rehearse(&asked.place, Rehearsal::Apply(name, manifest)).await;
@@ -325,6 +326,16 @@ impl Refused {
     }
 }
 
+/// What the server makes of a declaration.
+struct Answer {
+    /// The object as JSON, without what is of this one request.
+    object: String,
+    /// The resource version of the object that stood there, if one did.
+    version: Option<String>,
+    /// When the object was made.
+    created: Option<String>,
+}
+
 /// A declaration that is asked about.
 #[derive(Clone)]
 struct Asked {
@@ -365,16 +376,17 @@ impl Asked {
         manifest
     }
 
-    /// The form in what the server answered for this name, and the version of the object that was there before.
-    fn form(&self, answer: &str, name: &str) -> Result<(String, Option<String>), Refused> {
+    /// The form in what the server answered for this name.
+    fn form(&self, answer: &str, name: &str) -> Result<Answer, Refused> {
         let mut object: Value = serde_json::from_str(answer).map_err(|_| Refused::NoObject)?;
         let metadata = object.get_mut("metadata").and_then(Value::as_object_mut).ok_or(Refused::NoObject)?;
-        let version = metadata.get("resourceVersion").and_then(Value::as_str).map(str::to_owned);
+        let text = |name: &str| metadata.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (version, created) = (text("resourceVersion"), text("creationTimestamp"));
         for member in OF_ONE_REQUEST {
             metadata.remove(member);
         }
         rename(&mut object, name, self.object.name());
-        Ok((object.to_string(), version))
+        Ok(Answer { object: object.to_string(), version, created })
     }
 }
 

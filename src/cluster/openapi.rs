@@ -141,6 +141,7 @@ impl OpenApi {
             );
         }
         let mut pass = Pass {
+            index: &index,
             documents: &self.documents,
             base: &self.base,
             schemas: self.schemas.borrow().clone(),
@@ -149,9 +150,9 @@ impl OpenApi {
             failed: Vec::new(),
         };
         pass.lay(index.served(wanted.iter().take(limits::OPENAPI_DOCUMENTS_MAX))).await;
-        pass.forget(&index).await;
+        pass.forget().await;
         let before = self.answered.borrow().clone();
-        let answered = pass.answered(&index, wanted, &before).await;
+        let answered = pass.answered(wanted, &before).await;
         let Pass { schemas, read, changed, failed, .. } = pass;
         self.read = read;
         if changed {

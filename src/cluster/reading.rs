@@ -18,7 +18,7 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 /// What was laid over the schemas.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Read {
-    /// The address, hash included, under which each document was read.
+    /// The address, hash included, under which each document was read; of custom resources those of all their group's versions.
     pub(super) documents: BTreeMap<GroupVersion, String>,
     /// Definitions that are still to be read, by path.
     pub(super) definitions: BTreeSet<String>,
@@ -26,6 +26,7 @@ pub(super) struct Read {
 
 /// Schemas on the way to the next.
 pub(super) struct Pass<'o> {
+    pub(super) index: &'o Index,
     pub(super) documents: &'o Documents,
     pub(super) base: &'o Schemas,
     pub(super) schemas: Schemas,
@@ -59,12 +60,17 @@ impl Pass<'_> {
     /// holds back no other.
     pub(super) async fn lay(&mut self, served: BTreeMap<&GroupVersion, &str>) {
         for (wanted, url) in served {
-            if self.read.documents.get(wanted).is_some_and(|known| known == url) {
+            let state =
+                if self.base.knows_group(&wanted.group) { url.to_owned() } else { self.index.state(&wanted.group) };
+            if self.read.documents.get(wanted).is_some_and(|known| *known == state) {
                 continue;
             }
             debug!(path = url, "Reading schemas");
             match self.document(wanted, url).await {
-                Ok(()) => self.changed = true,
+                Ok(()) => {
+                    self.read.documents.insert(wanted.clone(), state);
+                    self.changed = true;
+                }
                 Err(error) => self.failed.push(error),
             }
         }
@@ -78,12 +84,11 @@ impl Pass<'_> {
 
     async fn document(&mut self, wanted: &GroupVersion, url: &str) -> Result<(), DocumentError> {
         let document = self.documents.get(url).await?;
-        let scalable = scalable(url, &document)?;
+        let untold = untold(url, &document, self.index.has_several(&wanted.group))?;
         self.schemas = lay_over(self.schemas.clone(), url, document, Schemas::with_openapi).await?;
-        self.read.documents.insert(wanted.clone(), url.to_owned());
-        // Of our own table we know it; OpenAPI does not tell which field `/scale` writes.
+        // Of our own table we know it.
         if !self.base.knows_group(&wanted.group) {
-            self.read.definitions.extend(scalable.iter().map(|resource| definition(resource, &wanted.group)));
+            self.read.definitions.extend(untold.iter().map(|resource| definition(resource, &wanted.group)));
         }
         Ok(())
     }
@@ -98,7 +103,8 @@ impl Pass<'_> {
 
     /// Drops what is gone. The index of an API server that starts may leave out what is there, so each is asked for; and since
     /// nothing can be taken out of schemas they are made anew, if all the rest can be read again.
-    pub(super) async fn forget(&mut self, index: &Index) {
+    pub(super) async fn forget(&mut self) {
+        let index = self.index;
         let mut kept = BTreeSet::new();
         for read in self.read.documents.keys() {
             if index.paths.contains_key(&read.path()) || !self.is_gone(read).await {
@@ -109,8 +115,8 @@ impl Pass<'_> {
             return;
         }
         let (schemas, read) = (self.base.clone(), Read::default());
-        let (documents, base) = (self.documents, self.base);
-        let mut anew = Pass { documents, base, schemas, read, changed: true, failed: Vec::new() };
+        let (index, documents, base) = (self.index, self.documents, self.base);
+        let mut anew = Pass { index, documents, base, schemas, read, changed: true, failed: Vec::new() };
         anew.lay(index.served(kept.iter())).await;
         let whole = kept.iter().eq(anew.read.documents.keys());
         if whole && anew.read.definitions.is_subset(&self.read.definitions) {
@@ -142,10 +148,10 @@ impl Pass<'_> {
     /// Which of the wanted are known, or known not to be there.
     pub(super) async fn answered(
         &mut self,
-        index: &Index,
         wanted: &BTreeSet<GroupVersion>,
         before: &BTreeSet<GroupVersion>,
     ) -> BTreeSet<GroupVersion> {
+        let index = self.index;
         let mut answered = BTreeSet::new();
         for wanted in wanted {
             let mut is = before.contains(wanted) || self.read.documents.contains_key(wanted);
@@ -173,6 +179,21 @@ impl Index {
             |wanted: &'i GroupVersion| Some((wanted, self.paths.get(&wanted.path())?.server_relative_url.as_str()));
         wanted.filter_map(listed).collect()
     }
+
+    /// The addresses of all versions of a group.
+    fn state(&self, group: &str) -> String {
+        self.versions(group).collect::<Vec<_>>().join(" ")
+    }
+
+    fn has_several(&self, group: &str) -> bool {
+        self.versions(group).nth(1).is_some()
+    }
+
+    fn versions(&self, group: &str) -> impl Iterator<Item = &str> {
+        let group = format!("apis/{group}/");
+        let of_group = self.paths.iter().filter(move |(path, _)| path.starts_with(&group));
+        of_group.map(|(_, listed)| listed.server_relative_url.as_str())
+    }
 }
 
 /// The path of a CRD.
@@ -187,10 +208,12 @@ fn serves(definition: &[u8], version: &str) -> bool {
     versions.iter().any(|it| it["name"] == version && it["served"] == true)
 }
 
-/// The resources of a document that have a `/scale`.
-fn scalable(path: &str, document: &[u8]) -> Result<BTreeSet<String>, DocumentError> {
+/// The resources of a document of which their definition tells more: of those with a `/scale`, which field it writes; of those
+/// that may have several versions, which one is stored.
+fn untold(path: &str, document: &[u8], several: bool) -> Result<BTreeSet<String>, DocumentError> {
     let document: Paths = parse(path, document)?;
-    let resource = |path: &String| path.strip_suffix("/{name}/scale")?.rsplit('/').next().map(str::to_owned);
+    let suffix = if several { "/{name}" } else { "/{name}/scale" };
+    let resource = |path: &String| path.strip_suffix(suffix)?.rsplit('/').next().map(str::to_owned);
     Ok(document.paths.keys().filter_map(resource).collect())
 }
 

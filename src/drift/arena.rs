@@ -60,6 +60,7 @@ pub(crate) struct Member {
 pub(crate) enum MemberDefault {
     None,
     Value(Box<str>),
+    Filled(Box<str>),
     Depends,
     /// What stood there before: no update changes it.
     Kept,
@@ -127,6 +128,8 @@ pub(crate) struct Arena {
     digests: Vec<u64>,
     /// Whether these are a custom resource's, whose values stay as they are written.
     custom: bool,
+    /// Whether what is stored may lack what a version fills in.
+    varied: bool,
 }
 
 /// How deep types are told apart by their digest: twice the depth of a Deployment. A recursive type is told apart so, too.
@@ -137,12 +140,28 @@ impl Arena {
     pub(crate) const DEDUCED: TypeId = TypeId(0);
 
     pub(crate) fn new() -> Self {
-        Self { types: vec![Type::Deduced], definitions: FxHashMap::default(), digests: Vec::new(), custom: false }
+        Self {
+            types: vec![Type::Deduced],
+            definitions: FxHashMap::default(),
+            digests: Vec::new(),
+            custom: false,
+            varied: false,
+        }
     }
 
     /// Says that these are a custom resource's types.
     pub(crate) fn be_custom(&mut self) {
         self.custom = true;
+    }
+
+    /// Says that what is stored may lack what a version fills in.
+    pub(crate) fn be_varied(&mut self) {
+        self.varied = true;
+    }
+
+    /// Whether what is stored may lack what a version fills in.
+    pub(crate) fn is_varied(&self) -> bool {
+        self.varied
     }
 
     /// Whether these are a custom resource's types.

@@ -402,7 +402,7 @@ mod tests {
             let version = &schemas.kind(group, kind).unwrap().versions[0].version;
             match at(schemas.schema(group, version, kind).unwrap(), path).default {
                 Default::None => "none".to_owned(),
-                Default::Value(json) => json.to_owned(),
+                Default::Value(json) | Default::Filled(json) => json.to_owned(),
                 Default::Depends => "depends".to_owned(),
                 Default::Kept => "kept".to_owned(),
             }

@@ -5,12 +5,14 @@
 
 use crate::drift::coupled::coupled;
 use crate::drift::document::{At, Document, Value};
-use crate::drift::items::{Identity, Match, aligned, keep_order, matches, segment};
+use crate::drift::filled::would_fill;
+use crate::drift::items::{Identity, Match, aligned, keep_order, matches};
 use crate::drift::mask::{Mask, Masked};
-use crate::drift::path::{FieldPath, Segment};
+use crate::drift::path::FieldPath;
 use crate::drift::schema::{Default, Zero};
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot};
+use crate::drift::trail::{Step, Trail};
 use crate::drift::typing::is_server_owned;
 use crate::drift::value::{Answer, Members, equal};
 use crate::drift::whole::same;
@@ -66,7 +68,7 @@ impl Difference {
 ///
 /// `declared` must be a declaration as [`Declared::json`](crate::drift::declared::Declared) holds it.
 pub fn compare(typing: Typing<'_>, declared: &Document<'_>, object: &Document<'_>) -> Vec<Difference> {
-    let mut walk = Walk { found: Vec::new(), mask: typing.mask };
+    let mut walk = Walk { found: Vec::new(), filled: Vec::new(), mask: typing.mask };
     let secret = is_secret(declared.root()).then(|| Folded::of(declared.root()));
     let mut lives = Members::of(object.root());
     for child in declared.root().children() {
@@ -82,40 +84,14 @@ pub fn compare(typing: Typing<'_>, declared: &Document<'_>, object: &Document<'_
             }
         }
     }
-    walk.found
-}
-
-/// The way down to where the walk is; a path is made of it only where something differs.
-pub(crate) struct Trail<'t> {
-    pub(crate) up: Option<&'t Trail<'t>>,
-    pub(crate) step: Step<'t>,
-}
-
-/// One step down.
-pub(crate) enum Step<'t> {
-    Field(&'t str),
-    Item { identity: Identity<'t>, position: usize, item: At<'t, 't> },
-}
-
-impl Trail<'_> {
-    pub(crate) fn path(&self) -> FieldPath {
-        let mut segments = Vec::new();
-        let mut next = Some(self);
-        while let Some(trail) = next {
-            segments.push(match trail.step {
-                Step::Field(name) => Segment::Field(name.into()),
-                Step::Item { identity, position, item } => segment(identity, position, item),
-            });
-            next = trail.up;
-        }
-        segments.reverse();
-        FieldPath(segments)
-    }
+    walk.finished()
 }
 
 /// Goes down a declaration beside an object.
 struct Walk<'m> {
     found: Vec<Difference>,
+    /// What the server would fill in beside what is declared, if it changed the object at all.
+    filled: Vec<Difference>,
     mask: Option<&'m Mask<'m>>,
 }
 
@@ -131,13 +107,39 @@ impl Walk<'_> {
         }
     }
 
+    /// Where nothing changes the object, nothing is filled in either; but the server may see a change where none is left in the
+    /// end (a default that is spelled out).
+    fn finished(mut self) -> Vec<Difference> {
+        let is_changed = self.found.iter().any(|difference| difference.kind != Kind::Unknown);
+        if !is_changed {
+            self.filled.iter_mut().for_each(|difference| difference.kind = Kind::Unknown);
+        }
+        self.found.append(&mut self.filled);
+        self.found
+    }
+
+    /// Leaves a value as it stands, save for what the server fills in.
+    fn keep(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: At<'_, '_>, trail: &Trail<'_>) {
+        if !would_fill(slot, live) {
+            return;
+        }
+        let path = trail.path();
+        if self.mask.is_none_or(|mask| !mask.covers(&path)) {
+            let (own, its, node) = (Some(declared.to_json()), Some(live.to_json()), declared.index());
+            self.filled.push(Difference { path, kind: Kind::Changed, declared: own, live: its, node });
+        }
+    }
+
     /// Compares as one value.
     fn leaf(&mut self, slot: Slot<'_>, declared: At<'_, '_>, live: Option<At<'_, '_>>, trail: &Trail<'_>) {
         // The usual case, without a look at the schema.
-        if live.is_some_and(|live| equal(declared, live)) {
-            return;
+        if let Some(live) = live.filter(|live| equal(declared, *live)) {
+            return self.keep(slot, declared, live, trail);
         }
-        let answer = same(slot, Some(declared), live);
+        let answer = match same(slot, Some(declared), live) {
+            Answer::Same if live.is_some_and(|live| would_fill(slot, live)) => Answer::Differs,
+            answer @ (Answer::Same | Answer::Differs | Answer::Unknown) => answer,
+        };
         let masked = self.mask.filter(|_| answer != Answer::Same).and_then(|mask| {
             let path = trail.path();
             mask.within(&path, Some(declared), live).map(|masked| (mask, path, masked))
@@ -184,9 +186,10 @@ impl Walk<'_> {
                 self.container(slot, Inside::List(Identity { relation, item }), declared, live, trail);
             }
             // A declared null leaves a merged container alone, unless that is empty.
-            (Form::Map(_) | Form::Deduced, Value::Null) if live.is_some_and(|live| is_filled(live, &Value::Object)) => {
-            }
-            (Form::List(..), Value::Null) if live.is_some_and(|live| is_filled(live, &Value::Array)) => {}
+            (form, Value::Null) => match live.filter(|live| is_kept(form, *live)) {
+                Some(live) => self.keep(slot, declared, live, trail),
+                None => self.leaf(slot, declared, live, trail),
+            },
             _ => self.leaf(slot, declared, live, trail),
         }
     }
@@ -201,6 +204,10 @@ impl Walk<'_> {
         trail: &Trail<'_>,
     ) {
         if let Some(live) = live.filter(|live| live.value() == declared.value()) {
+            // What is declared empty is the object's own as a whole.
+            if declared.is_leaf() {
+                self.keep(slot, declared, live, trail);
+            }
             return self.within(inside, declared, live, trail);
         }
         // Where the object has none, what the server puts there is merged with.
@@ -263,19 +270,19 @@ impl Walk<'_> {
                 Form::Scalar(_) | Form::Whole(_) | Form::List(..) | Form::WholeMap(_) => None,
             };
             match (inner, slot.form(), slot.default) {
-                (Some(fields), _, Default::None | Default::Value(_))
+                (Some(fields), _, Default::None | Default::Value(_) | Default::Filled(_))
                     if *child.value() == Value::Object && !child.is_leaf() =>
                 {
                     self.members_of_nothing(fields, child, &trail);
                 }
-                (_, Form::List(relation, item), Default::None | Default::Value(_))
+                (_, Form::List(relation, item), Default::None | Default::Value(_) | Default::Filled(_))
                     if *child.value() == Value::Array =>
                 {
                     for (position, own) in child.children().enumerate() {
                         self.missing(Identity { relation, item }, position, own, &trail);
                     }
                 }
-                (_, _, Default::Value(_)) => self.settle(Answer::Differs, child, None, &trail),
+                (_, _, Default::Value(_) | Default::Filled(_)) => self.settle(Answer::Differs, child, None, &trail),
                 _ if slot.zero == Zero::Written && slot.named => self.settle(Answer::Differs, child, None, &trail),
                 _ => self.settle(same(slot, Some(child), None), child, None, &trail),
             }
@@ -365,9 +372,14 @@ enum Inside<'s> {
     List(Identity<'s>),
 }
 
-/// Whether a container of that type stands here and is not empty.
-fn is_filled(at: At<'_, '_>, container: &Value<'_>) -> bool {
-    at.value() == container && !at.is_leaf()
+/// Whether what stands here is a merged container that is not empty.
+fn is_kept(form: Form<'_>, live: At<'_, '_>) -> bool {
+    let container = match form {
+        Form::Map(_) | Form::Deduced => Value::Object,
+        Form::List(..) => Value::Array,
+        Form::Scalar(_) | Form::Whole(_) | Form::WholeMap(_) => return false,
+    };
+    live.value() == &container && !live.is_leaf()
 }
 
 #[cfg(test)]

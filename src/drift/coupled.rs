@@ -5,7 +5,7 @@
 
 use crate::drift::document::{At, Value};
 use crate::drift::schema::Default;
-use crate::drift::slot::Fields;
+use crate::drift::slot::{Fields, is_zero};
 use crate::drift::value::{Answer, equal};
 
 /// Whether a declared member comes out the same, where another member decides that; `None` where it decides itself.
@@ -52,14 +52,18 @@ fn account(declared: At<'_, '_>, live: Option<At<'_, '_>>, name: &str) -> Option
 /// A Service has a `healthCheckNodePort` only where it is a load balancer that keeps traffic local.
 fn health_check(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
     let is = |name, text| declared.get(name).or_else(|| live.get(name)).and_then(At::as_str) == Some(text);
+    let was = |name, text| live.get(name).and_then(At::as_str) == Some(text);
+    let had_one = was("type", "LoadBalancer") && was("externalTrafficPolicy", "Local");
+    let lacks_it = live.get("healthCheckNodePort").is_none_or(At::is_null);
     if is("type", "LoadBalancer") && is("externalTrafficPolicy", "Local") {
-        return None;
+        // One that becomes such is allocated a port, where Git gives none.
+        let gives_none = declared.get("healthCheckNodePort").is_none_or(is_zero);
+        return (!had_one && lacks_it && gives_none).then_some(Answer::Differs);
     }
-    if live.get("healthCheckNodePort").is_none_or(At::is_null) {
+    if lacks_it {
         return Some(Answer::Same);
     }
-    let was = |name, text| live.get(name).and_then(At::as_str) == Some(text);
-    (was("type", "LoadBalancer") && was("externalTrafficPolicy", "Local")).then_some(Answer::Differs)
+    had_one.then_some(Answer::Differs)
 }
 
 /// A Service has a `sessionAffinityConfig` only with the affinity `ClientIP`.

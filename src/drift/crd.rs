@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::drift::arena::Arena;
+use crate::drift::arena::{Arena, TypeId};
 use crate::drift::path::FieldPath;
 use crate::drift::schema::{Conversion, KindInfo, Over, Root, SchemaError, Schemas, VersionInfo};
+use crate::drift::stored::{Stored, say_the_same};
 use crate::drift::structural::Structural;
 use crate::drift::version::by_priority;
 
@@ -47,10 +48,7 @@ fn kind_info(spec: &Value) -> Result<KindInfo, &'static str> {
         namespaced: spec["scope"] == "Namespaced",
         versions,
         served: false,
-        conversion: match spec["conversion"]["strategy"].as_str() {
-            None | Some("None") => Conversion::Nothing,
-            Some(_) => Conversion::Code,
-        },
+        conversion: conversion(spec),
     })
 }
 
@@ -76,15 +74,51 @@ fn version_info((name, version): (&str, &Value)) -> VersionInfo {
 fn roots(spec: &Value) -> Result<Vec<Root>, &'static str> {
     let mut arena = Arena::new();
     let mut structural = Structural::new(&mut arena);
-    let mut types = Vec::new();
+    let stored = stored(spec);
+    let mut types = Vec::<(&str, &Value, Option<TypeId>)>::new();
     for (name, version) in served(spec) {
-        let schema =
-            if spec["preserveUnknownFields"] == true { &Value::Null } else { &version["schema"]["openAPIV3Schema"] };
-        types.push((name, structural.root(schema)?));
+        let schema = schema(spec, version);
+        // Versions that say the same share a type.
+        let ty = match types.iter().find(|(_, known, _)| say_the_same(known, schema)) {
+            Some((_, _, ty)) => *ty,
+            None => structural.root_beside(schema, beside(spec, stored, schema))?,
+        };
+        types.push((name, schema, ty));
     }
     let arena = arena.finished();
-    let root = |(name, ty): (&str, _)| Root { version: name.into(), arena: Arc::clone(&arena), ty };
-    Ok(types.into_iter().map(root).collect())
+    let root = |(name, _, ty): (&str, &Value, Option<TypeId>)| {
+        Some(Root { version: name.into(), arena: Arc::clone(&arena), ty: ty? })
+    };
+    Ok(types.into_iter().filter_map(root).collect())
+}
+
+/// The schema of a version; null where everything is kept.
+fn schema<'s>(spec: &Value, version: &'s Value) -> &'s Value {
+    if spec["preserveUnknownFields"] == true { &Value::Null } else { &version["schema"]["openAPIV3Schema"] }
+}
+
+/// The schema of the version that is stored.
+fn stored(spec: &Value) -> Option<&Value> {
+    let mut versions = spec["versions"].as_array().into_iter().flatten();
+    versions.find(|version| version["storage"] == true).map(|version| schema(spec, version))
+}
+
+/// What stands beside a version's schema in the one that is stored.
+fn beside<'s>(spec: &Value, stored: Option<&'s Value>, schema: &Value) -> Stored<'s> {
+    match stored {
+        None => Stored::Same,
+        Some(stored) if say_the_same(stored, schema) => Stored::Same,
+        Some(_) if conversion(spec) == Conversion::Code => Stored::Open,
+        Some(stored) => stored.as_object().map_or(Stored::Open, Stored::Schema),
+    }
+}
+
+/// What turns one version into another.
+fn conversion(spec: &Value) -> Conversion {
+    match spec["conversion"]["strategy"].as_str() {
+        None | Some("None") => Conversion::Nothing,
+        Some(_) => Conversion::Code,
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Is a value what the server makes, by two outcomes of it?
 
+use jiff::{SignedDuration, Timestamp};
 use rustc_hash::FxHashSet;
 
 use crate::drift::document::{At, Document, DocumentError, Value};
 use crate::drift::value::{Members, equal};
+
+/// How far a stamp may be from when the object was made: the server writes it when it reads the request, and webhooks may take
+/// their time (10 s by default) before the object is made.
+const STAMP_APART_MAX: SignedDuration = SignedDuration::from_secs(15);
 
 /// Whether a value (compact JSON; absent where there is none) is what the server makes, by two outcomes: what both say, or any
 /// scalar where they say two.
@@ -13,6 +18,38 @@ pub(crate) fn fits(one: Option<&str>, other: Option<&str>, live: Option<&str>) -
     }
     let (Ok(one), Ok(other), Ok(live)) = (read(one), read(other), read(live)) else { return false };
     fit(one.as_ref().map(Document::root), other.as_ref().map(Document::root), live.as_ref().map(Document::root))
+}
+
+/// Whether a value is what the server makes but for the times that it stamps it with: in the outcomes, those of about the
+/// instant `at` when the first was made.
+pub(crate) fn stamped(one: Option<&str>, other: Option<&str>, at: Option<&str>, live: Option<&str>) -> bool {
+    let (Some(other), Some(at)) = (other, at.and_then(|at| at.parse().ok())) else { return false };
+    let Ok(mut elsewhen) = serde_json::from_str(other) else { return false };
+    unstamp(&mut elsewhen, at) && fits(one, Some(&elsewhen.to_string()), live)
+}
+
+/// Takes out the times of about that instant; whether there are any. Objects nest no deeper than serde_json reads them.
+fn unstamp(value: &mut serde_json::Value, at: Timestamp) -> bool {
+    match value {
+        serde_json::Value::String(text) => {
+            let is_stamp = text.parse().is_ok_and(|time: Timestamp| time.duration_since(at).abs() <= STAMP_APART_MAX);
+            if is_stamp {
+                *value = serde_json::Value::Null;
+            }
+            is_stamp
+        }
+        serde_json::Value::Array(items) => unstamp_all(items.iter_mut(), at),
+        serde_json::Value::Object(members) => unstamp_all(members.values_mut(), at),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+    }
+}
+
+fn unstamp_all<'v>(values: impl Iterator<Item = &'v mut serde_json::Value>, at: Timestamp) -> bool {
+    let mut found = false;
+    for value in values {
+        found |= unstamp(value, at);
+    }
+    found
 }
 
 fn read(json: Option<&str>) -> Result<Option<Document<'_>>, DocumentError> {

@@ -9,9 +9,11 @@ use std::fmt;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::drift::assigned::Assigned;
 use crate::drift::compare::{self, Difference, Kind, Typing, Undeclared};
 use crate::drift::document::{At, Document, Value};
-use crate::drift::fits::fits;
+use crate::drift::fits::{fits, stamped};
+use crate::drift::lookup::Lookup;
 use crate::drift::path::{FieldPath, Segment};
 
 /// What the server makes of one declaration.
@@ -30,6 +32,9 @@ struct Made {
     object: Box<str>,
     /// The other one, where it is another: what differs the server assigns anew each time.
     again: Option<Box<str>>,
+    /// When the server says that it made the first; absent where it does not.
+    #[serde(default)]
+    at: Option<Box<str>>,
 }
 
 /// A declaration that was applied to its object.
@@ -64,7 +69,14 @@ impl Form {
     /// The form of a declaration that was made an object of twice (both as JSON), under names that nobody else has.
     pub fn made(object: &str, again: &str) -> Self {
         let again = (object != again).then(|| again.into());
-        Self { made: Some(Made { object: object.into(), again }), applied: None }
+        Self { made: Some(Made { object: object.into(), again, at: None }), applied: None }
+    }
+
+    /// The same, where the server says when it made the first: a time of then is one that it stamps whatever is written with.
+    #[must_use]
+    pub fn and_made_at(self, at: Option<&str>) -> Self {
+        let at = at.map(Into::into);
+        Self { made: self.made.map(|made| Made { at, ..made }), ..self }
     }
 
     /// The form of a declaration that was only applied to its object: see [`Self::and_applied`].
@@ -87,8 +99,8 @@ impl Form {
 
     /// Settles what `against` finds in an object: `against` compares one declaration with any object.
     ///
-    /// A difference that the server would make itself is none, whether the engine is sure of it or not. What is left is sure
-    /// where the server does not make one thing of a new object and another of the one that is there (admission that acts on
+    /// A difference that the server would make itself is none, whether the engine is sure of it or not; whether one is that the
+    /// server stamps each write with its time, stays open. What is left is sure where the server does not make one thing of a new object and another of the one that is there (admission that acts on
     /// what is created, a value that is kept), and where it was applied to this very object. A form that cannot be read settles
     /// nothing.
     pub fn settle(
@@ -102,8 +114,9 @@ impl Form {
             return found;
         }
         let outcomes = Outcomes::of(self, object, stage, against);
-        found.retain(|difference| !outcomes.expect(difference));
-        for difference in found.iter_mut().filter(|it| it.kind == Kind::Unknown && outcomes.tell(it)) {
+        found.retain(|difference| outcomes.stamps(difference) || !outcomes.expect(difference));
+        let is_sure = |it: &&mut Difference| it.kind == Kind::Unknown && !outcomes.stamps(it) && outcomes.tell(it);
+        for difference in found.iter_mut().filter(is_sure) {
             difference.kind = if difference.live.is_some() { Kind::Changed } else { Kind::Missing };
         }
         found
@@ -116,12 +129,14 @@ impl Form {
         declared: &Document<'_>,
         object: &Document<'_>,
     ) -> Option<Vec<Undeclared>> {
-        let Made { object: made, again } = self.made.as_ref()?;
+        let Made { object: made, again, at } = self.made.as_ref()?;
+        let at = at.as_deref();
         let made = Document::parse(made.as_bytes()).ok()?;
         let mut found = compare::undeclared(typing, declared, &made, object);
         if is_service(&made) {
             found.retain(|found| found.before.is_none() || found.after.is_none() || !is_allocated(&found.path));
         }
+        found.retain(|found| !stamped(found.before.as_deref(), found.before.as_deref(), at, found.after.as_deref()));
         let Some(again) = again else { return Some(found) };
         let again = Document::parse(again.as_bytes()).ok()?;
         let others: FxHashMap<FieldPath, Option<String>> = compare::undeclared(typing, declared, &again, object)
@@ -204,6 +219,8 @@ struct Outcomes<'f> {
     over: bool,
     /// Whether they are of a Service.
     of_service: bool,
+    /// When the new object was made.
+    at: Option<&'f str>,
 }
 
 /// What it counts for that a declaration was applied to its object.
@@ -243,11 +260,24 @@ impl<'f> Outcomes<'f> {
         };
         let applied = form.applied.as_ref().filter(|_| weight != Weight::Nothing);
         let applied = applied.and_then(|applied| side(&applied.object));
-        Self { made, applied, weight, over: over.is_some(), of_service: is_service(object) }
+        let at = form.made.as_ref().and_then(|made| made.at.as_deref());
+        Self { made, applied, weight, over: over.is_some(), of_service: is_service(object), at }
+    }
+
+    /// Whether a difference may be no more than the time of the write, which only that write can tell.
+    fn stamps(&self, difference: &Difference) -> bool {
+        let Some((one, other)) = self.made.as_ref().filter(|_| self.weight != Weight::All) else { return false };
+        let is_open = difference.kind == Kind::Unknown;
+        is_open && stamped(one.expects(difference), other.expects(difference), self.at, difference.live.as_deref())
     }
 
     /// Whether a difference is what the server would make itself.
     fn expect(&self, difference: &Difference) -> bool {
+        // What is filled in beside what Git says: no outcome shows that by what it has of Git's.
+        if is_as_declared(difference) {
+            return self.weight == Weight::All
+                && self.applied.as_ref().is_some_and(|applied| applied.holds(difference));
+        }
         if self.applied.as_ref().is_some_and(|applied| applied.fits(difference)) {
             return true;
         }
@@ -265,6 +295,7 @@ impl<'f> Outcomes<'f> {
     fn tell(&self, difference: &Difference) -> bool {
         match (&self.made, &self.applied) {
             (_, Some(_)) if self.weight == Weight::All => true,
+            _ if is_as_declared(difference) => false,
             (None, _) => false,
             (Some(_), None) => true,
             // What stands there may be kept where Git leaves it open, though it was what a new object has.
@@ -281,6 +312,12 @@ fn is_left_open(difference: &Difference) -> bool {
     let says_nothing =
         matches!(difference.declared.as_deref(), None | Some("null" | "\"\"" | "0" | "false" | "[]" | "{}"));
     says_nothing && difference.live.is_some()
+}
+
+/// Whether what stands there is what is declared.
+fn is_as_declared(difference: &Difference) -> bool {
+    let declared = difference.declared.as_deref();
+    fits(declared, declared, difference.live.as_deref())
 }
 
 /// The version in which an object is stored.
@@ -327,48 +364,17 @@ impl<'f> Side<'f> {
         at.is_some_and(|at| at.is_leaf() && at.value() == &Value::Object)
     }
 
+    /// Whether an object's value is what stands in this outcome, all of it.
+    fn holds(&self, difference: &Difference) -> bool {
+        let own = Lookup::of(&self.document).json(&difference.path);
+        fits(own.as_deref(), own.as_deref(), difference.live.as_deref())
+    }
+
     /// Whether the difference is what stands in this outcome.
     fn fits(&self, difference: &Difference) -> bool {
         let expected = self.expects(difference);
         fits(expected, expected, difference.live.as_deref())
     }
-}
-
-/// Items that the server names anew each time, so that they are other items in both outcomes (a Pod's token volume).
-struct Assigned(Vec<(Undeclared, Undeclared)>);
-
-impl Assigned {
-    /// From what changes between the outcomes: what goes and what comes in its place.
-    fn between(changes: Vec<Undeclared>) -> Self {
-        let (mut going, mut coming): (Vec<_>, Vec<_>) = changes
-            .into_iter()
-            .filter(|it| it.before.is_none() != it.after.is_none())
-            .partition(|it| it.after.is_none());
-        let mut pairs = Vec::new();
-        while let Some(gone) = going.pop() {
-            if let Some(place) = coming.iter().rposition(|come| are_siblings(come, &gone)) {
-                pairs.push((gone, coming.remove(place)));
-            }
-        }
-        Self(pairs)
-    }
-
-    /// Whether an added item is such a one; each stands for one.
-    fn take(&mut self, added: &Undeclared) -> bool {
-        if added.before.is_some() {
-            return false;
-        }
-        let stands_for = |(gone, come): &(Undeclared, Undeclared)| {
-            are_siblings(gone, added) && fits(gone.before.as_deref(), come.after.as_deref(), added.after.as_deref())
-        };
-        let found = self.0.iter().position(stands_for);
-        found.map(|place| self.0.swap_remove(place)).is_some()
-    }
-}
-
-fn are_siblings(one: &Undeclared, other: &Undeclared) -> bool {
-    let above = |it: &Undeclared| it.path.0.split_last().map(|(_, above)| above.to_vec());
-    above(one) == above(other)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! apply would; `form` settles what only the server can tell, by what it made of the declaration.
 
 mod arena;
+mod assigned;
 mod builtin;
 pub mod compare;
 mod coupled;
@@ -13,9 +14,11 @@ pub mod declared;
 pub mod document;
 pub mod dropped;
 pub mod exceptions;
+mod filled;
 mod fits;
 pub mod form;
 mod items;
+pub mod lookup;
 pub mod mask;
 mod native;
 mod openapi;
@@ -25,7 +28,9 @@ pub mod schema;
 mod secret;
 pub mod shape;
 mod slot;
+mod stored;
 mod structural;
+mod trail;
 mod typing;
 pub mod undeclared;
 pub(crate) mod value;

@@ -12,6 +12,8 @@ use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, T
 pub struct SchemaRef<'s> {
     arena: &'s Arena,
     ty: TypeId,
+    /// Whether it is of an object that is being written, so that it has what its version fills in.
+    written: bool,
 }
 
 /// How a value merges.
@@ -86,6 +88,7 @@ pub enum Meaning {
 pub struct MapRef<'s> {
     arena: &'s Arena,
     map: &'s MapType,
+    written: bool,
 }
 
 /// One member of an object, as its schema has it.
@@ -108,6 +111,8 @@ pub enum Default<'s> {
     None,
     /// Always this value, as compact JSON.
     Value(&'s str),
+    /// This value, as compact JSON, in whatever is written in this version; what another version wrote may lack it.
+    Filled(&'s str),
     /// Perhaps something: it depends on other values, or the server finds it by other means than the schema (an allocated
     /// address, an admission plugin). Only the server can tell; nothing has to be asked where the object lacks it, too.
     Depends,
@@ -163,11 +168,13 @@ impl<'s> MapRef<'s> {
 
     fn refer(self, member: &'s Member) -> MemberRef<'s> {
         MemberRef {
-            schema: SchemaRef { arena: self.arena, ty: member.ty },
+            schema: SchemaRef { arena: self.arena, ty: member.ty, written: self.written },
             zero: member.zero,
             default: match &member.default {
                 MemberDefault::None => Default::None,
                 MemberDefault::Value(json) => Default::Value(json),
+                MemberDefault::Filled(json) if self.written => Default::Value(json),
+                MemberDefault::Filled(json) => Default::Filled(json),
                 MemberDefault::Depends => Default::Depends,
                 MemberDefault::Kept => Default::Kept,
             },
@@ -189,12 +196,22 @@ impl fmt::Debug for MapRef<'_> {
 
 impl<'s> SchemaRef<'s> {
     pub(crate) fn new(arena: &'s Arena, ty: TypeId) -> Self {
-        Self { arena, ty }
+        Self { arena, ty, written: false }
+    }
+
+    /// The same of an object that is being written: it has what its version fills in.
+    pub(crate) fn written(self) -> Self {
+        Self { written: true, ..self }
     }
 
     /// Whether it is a custom resource's, whose values stay as they are written: an item may be null, and is no zero then.
     pub fn is_custom(self) -> bool {
         self.arena.is_custom()
+    }
+
+    /// Whether it is of a kind of which what is stored may lack what a version fills in.
+    pub(crate) fn is_varied(self) -> bool {
+        self.arena.is_varied() && !self.written
     }
 
     /// How a value of this schema merges.
@@ -207,9 +224,9 @@ impl<'s> SchemaRef<'s> {
                     ListRelation::Set => Relation::Set,
                     ListRelation::Keyed(keys) => Relation::Keyed(keys),
                 },
-                item: SchemaRef { arena: self.arena, ty: *item },
+                item: SchemaRef { ty: *item, ..self },
             },
-            Type::Map(map) => Shape::Map(MapRef { arena: self.arena, map }),
+            Type::Map(map) => Shape::Map(MapRef { arena: self.arena, map, written: self.written }),
             Type::Deduced => Shape::Deduced,
         }
     }

@@ -98,6 +98,14 @@ impl<'s> Slot<'s> {
         is_zero(at) || (matches!(self.form(), Form::Scalar(Meaning::Quantity)) && at.as_str() == Some("0"))
     }
 
+    /// Whether what is stored may lack what this version fills in, somewhere in the kind.
+    pub(crate) fn is_varied(self) -> bool {
+        match self.kind {
+            Type::Schema(schema) => schema.is_varied(),
+            Type::Deduced | Type::Finalizers | Type::Metadata => false,
+        }
+    }
+
     /// Where a quantity here stands.
     pub(crate) fn stands(self) -> Stands {
         if self.named { Stands::Alone } else { Stands::InResourceList }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::drift::arena::{Arena, ListRelation, MapType, Member, MemberDefault, Type, TypeId};
 use crate::drift::schema::{ListKey, Meaning, Schemas, Zero};
+use crate::drift::stored::{Place, Stored};
 use crate::limits::{DEPTH_MAX, SCHEMA_TYPES_MAX};
 
 /// The part of a quantity's pattern, as controller-gen writes it, that no other pattern has.
@@ -20,6 +21,8 @@ pub(crate) struct Structural<'a> {
     scalars: FxHashMap<Meaning, TypeId>,
     metadata: TypeId,
     embedded_metadata: TypeId,
+    /// Whether what is stored is of another structure somewhere, so that only the server can tell what becomes of it.
+    unclear: bool,
 }
 
 /// What a schema is wrong in; the caller knows whose it is.
@@ -39,13 +42,24 @@ impl<'a> Structural<'a> {
         };
         let own = metadata("", "ConfigMap", &["metadata"]);
         let embedded_metadata = metadata("apps", "Deployment", &["spec", "template", "metadata"]);
-        Self { arena, scalars: FxHashMap::default(), metadata: own, embedded_metadata }
+        Self { arena, scalars: FxHashMap::default(), metadata: own, embedded_metadata, unclear: false }
     }
 
     /// The type of a whole custom resource. `null` for a version without schema: then everything is kept.
     pub(crate) fn root(&mut self, schema: &Value) -> Result<TypeId, Wrong> {
+        self.whole(schema, Stored::Same)
+    }
+
+    /// The same of a version, where another is stored; `None` where the two are too different to tell what becomes of an object.
+    pub(crate) fn root_beside(&mut self, schema: &Value, stored: Stored<'_>) -> Result<Option<TypeId>, Wrong> {
+        self.unclear = false;
+        let root = self.whole(schema, stored)?;
+        Ok((!self.unclear).then_some(root))
+    }
+
+    fn whole(&mut self, schema: &Value, stored: Stored<'_>) -> Result<TypeId, Wrong> {
         let map = match schema {
-            Value::Object(schema) => self.map(schema, 0, Some(self.metadata))?,
+            Value::Object(schema) => self.map(schema, stored, 0, Some(self.metadata))?,
             Value::Null => {
                 let members = self.resource_members(Member { zero: Zero::Written, ..value(self.metadata) });
                 Type::Map(MapType::new(members, false, true, Some(value(Arena::DEDUCED))))
@@ -61,16 +75,17 @@ impl<'a> Structural<'a> {
         *self.scalars.entry(meaning).or_insert_with(|| self.arena.add(Type::Scalar(meaning)))
     }
 
-    fn of(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<TypeId, Wrong> {
+    fn of(&mut self, schema: &Map<String, Value>, stored: Stored<'_>, depth: usize) -> Result<TypeId, Wrong> {
         if depth > DEPTH_MAX {
             return Err("it is nested too deep");
         }
         if self.arena.len() >= SCHEMA_TYPES_MAX {
             return Err("it has too many types");
         }
+        self.unclear |= !stored.fits(schema);
         let ty = match schema.get("type").and_then(Value::as_str) {
-            Some("object") => self.map(schema, depth, None)?,
-            Some("array") => self.list(schema, depth)?,
+            Some("object") => self.map(schema, stored, depth, None)?,
+            Some("array") => self.list(schema, stored, depth)?,
             Some("string") => return Ok(self.scalar(string_meaning(schema))),
             Some("integer") => return Ok(self.scalar(Meaning::Integer)),
             Some("number") => return Ok(self.scalar(Meaning::Number)),
@@ -82,16 +97,25 @@ impl<'a> Structural<'a> {
                 }));
             }
             _ if schema.contains_key("properties") || schema.contains_key("additionalProperties") => {
-                self.map(schema, depth, None)?
+                self.map(schema, stored, depth, None)?
             }
-            _ if schema.contains_key("items") => self.list(schema, depth)?,
-            _ => return Ok(Arena::DEDUCED),
+            _ if schema.contains_key("items") => self.list(schema, stored, depth)?,
+            _ => {
+                self.unclear |= stored.others().is_none() || stored.names_members();
+                return Ok(Arena::DEDUCED);
+            }
         };
         Ok(self.arena.add(ty))
     }
 
     /// `metadata` is that of a resource; `None` where the object is none (`x-kubernetes-embedded-resource` makes it one).
-    fn map(&mut self, schema: &Map<String, Value>, depth: usize, metadata: Option<TypeId>) -> Result<Type, Wrong> {
+    fn map(
+        &mut self,
+        schema: &Map<String, Value>,
+        stored: Stored<'_>,
+        depth: usize,
+        metadata: Option<TypeId>,
+    ) -> Result<Type, Wrong> {
         let metadata = metadata.or(flag(schema, "x-kubernetes-embedded-resource").then_some(self.embedded_metadata));
         let mut members = Vec::new();
         if let Some(metadata) = metadata {
@@ -110,17 +134,22 @@ impl<'a> Structural<'a> {
                 continue;
             }
             let property = property.as_object().ok_or("a property is no object")?;
-            members.push((name.as_str().into(), self.member(property, depth)?));
+            let Some(place) = stored.member(name) else { continue };
+            members.push((name.as_str().into(), self.member(property, place, depth)?));
         }
         let open = flag(schema, "x-kubernetes-preserve-unknown-fields");
         let any = match schema.get("additionalProperties") {
             Some(Value::Object(any)) => {
-                let Member { ty, nullable, .. } = self.member(any, depth)?;
+                let place = Place { stored: self.others(stored), default: None };
+                let Member { ty, nullable, .. } = self.member(any, place, depth)?;
                 Some(Member { nullable, ..value(ty) })
             }
             Some(Value::Bool(true)) => Some(value(Arena::DEDUCED)),
             _ => open.then(|| value(Arena::DEDUCED)),
         };
+        if any.is_some() {
+            self.others(stored);
+        }
         let atomic = schema.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic");
         Ok(Type::Map(MapType::new(members, atomic, open, any)))
     }
@@ -130,18 +159,51 @@ impl<'a> Structural<'a> {
         vec![("apiVersion".into(), value(text)), ("kind".into(), value(text)), ("metadata".into(), metadata)]
     }
 
-    fn member(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<Member, Wrong> {
-        let default = match schema.get("default") {
-            None | Some(Value::Null) => MemberDefault::None,
-            Some(json) => MemberDefault::Value(json.to_string().into()),
-        };
-        Ok(Member { default, nullable: flag(schema, "nullable"), ..value(self.of(schema, depth + 1)?) })
+    /// What is stored of members that are not named. Where it names some of them, or drops others, that is not clear.
+    fn others<'s>(&mut self, stored: Stored<'s>) -> Stored<'s> {
+        self.unclear |= stored.names_members();
+        stored.others().unwrap_or_else(|| {
+            self.unclear = true;
+            Stored::Open
+        })
     }
 
-    fn list(&mut self, schema: &Map<String, Value>, depth: usize) -> Result<Type, Wrong> {
+    fn member(&mut self, schema: &Map<String, Value>, place: Place<'_>, depth: usize) -> Result<Member, Wrong> {
+        let own = schema.get("default").filter(|default| !default.is_null());
+        let nullable = flag(schema, "nullable");
+        let (default, nullable) = match place.stored {
+            Stored::Same => (own.map(|json| MemberDefault::Value(json.to_string().into())), nullable),
+            Stored::Open => (own.map(|json| MemberDefault::Filled(json.to_string().into())), nullable),
+            Stored::Schema(stored) => {
+                let keeps_null = flag(stored, "nullable");
+                self.unclear |= nullable && !keeps_null && own != place.default;
+                self.varies(keeps_null && !nullable);
+                // Where a null may stand, the stored default does not.
+                let is_there = place.default.is_some() && (nullable || !keeps_null);
+                let default = own.or(place.default).map(|json| json.to_string().into());
+                let default = default.map(if is_there { MemberDefault::Value } else { MemberDefault::Filled });
+                (default, nullable && keeps_null)
+            }
+        };
+        let default = default.unwrap_or(MemberDefault::None);
+        self.varies(matches!(default, MemberDefault::Filled(_)));
+        Ok(Member { default, nullable, ..value(self.of(schema, place.stored, depth + 1)?) })
+    }
+
+    fn varies(&mut self, varies: bool) {
+        if varies {
+            self.arena.be_varied();
+        }
+    }
+
+    fn list(&mut self, schema: &Map<String, Value>, stored: Stored<'_>, depth: usize) -> Result<Type, Wrong> {
         let items = schema.get("items").and_then(Value::as_object);
         let item = match items {
-            Some(items) => self.of(items, depth + 1)?,
+            Some(items) => {
+                let stored = stored.items();
+                self.unclear |= stored.is_none();
+                self.of(items, stored.unwrap_or(Stored::Open), depth + 1)?
+            }
             None => Arena::DEDUCED,
         };
         let relation = match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {

@@ -49,6 +49,12 @@ impl<'s> Typing<'s> {
         Self { schema: None, metadata: None, status: Status::Apart, mask: None }
     }
 
+    /// The same of an object that is being written in the version of this schema: it has all that the version fills in.
+    #[must_use]
+    pub fn of_written(self) -> Self {
+        Self { schema: self.schema.map(SchemaRef::written), ..self }
+    }
+
     /// The same, without what the mask leaves out.
     #[must_use]
     pub fn without(self, mask: &'s Mask<'s>) -> Self {

@@ -3,13 +3,14 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::drift::compare::{Kind, Step, Trail, Typing};
+use crate::drift::compare::{Kind, Typing};
 use crate::drift::document::{At, Document, Value};
 use crate::drift::items::{Identity, by_identity, identity_of};
 use crate::drift::mask::Mask;
 use crate::drift::path::FieldPath;
 use crate::drift::secret::{Folded, is_secret};
 use crate::drift::slot::{Fields, Form, Slot};
+use crate::drift::trail::{Step, Trail};
 use crate::drift::typing::is_server_owned;
 use crate::drift::value::{Answer, Members, equal};
 use crate::drift::whole::same;

@@ -12,6 +12,8 @@ use crate::drift::value::{Answer, Members, equal, equal_scalars};
 pub(crate) fn same(slot: Slot<'_>, declared: Option<At<'_, '_>>, live: Option<At<'_, '_>>) -> Answer {
     match (slot.present(declared), slot.present(live)) {
         _ if slot.default == Default::Kept => Answer::Same,
+        // It comes with what is declared, and did not come with what is stored.
+        (_, None) if matches!(slot.default, Default::Filled(_)) => Answer::Differs,
         (None, None) => Answer::Same,
         (Some(only), None) | (None, Some(only)) => alone(slot, only),
         (Some(one), Some(other)) => match both(slot, one, other) {
@@ -58,7 +60,7 @@ fn against_default(slot: Slot<'_>, only: At<'_, '_>) -> Answer {
         Default::None => Answer::Differs,
         Default::Depends => Answer::Unknown,
         Default::Kept => Answer::Same,
-        Default::Value(json) => match Document::parse_value(json.as_bytes()) {
+        Default::Value(json) | Default::Filled(json) => match Document::parse_value(json.as_bytes()) {
             Ok(default) => both(slot, only, default.root()),
             Err(_) => Answer::Unknown,
         },

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use crate::drift::declared::{Declared, ObjectKey};
 use crate::drift::document::Document;
+use crate::drift::lookup::Lookup;
 use crate::drift::path::FieldPath;
 use crate::gate::basis::{Basis, SourceId};
 use crate::gate::ignore::Ignore;
-use crate::gate::lookup::Lookup;
 use crate::gate::message::is_secret;
 use crate::gate::policy::{KindName, Mismatch, Mode, Role, Rule, Subject, Writer};
 use crate::gate::tables::{self, Account};

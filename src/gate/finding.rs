@@ -13,6 +13,7 @@ use crate::drift::compare::{self, Difference, Kind, Typing};
 use crate::drift::declared::ObjectKey;
 use crate::drift::document::{At, Document};
 use crate::drift::form::{Form, Stage, touches};
+use crate::drift::lookup::Lookup;
 use crate::drift::mask::Mask;
 use crate::drift::path::{FieldPath, Segment};
 use crate::drift::schema::{Conversion, Schemas};
@@ -21,7 +22,6 @@ use crate::gate::aim::{Aim, Reach};
 use crate::gate::classes::{classified, created};
 use crate::gate::exempt;
 use crate::gate::facts::Forms;
-use crate::gate::lookup::Lookup;
 use crate::gate::owners;
 use crate::gate::scale::{nested, replicas};
 use crate::gate::sides::{Sides, Texts};
@@ -85,7 +85,7 @@ pub struct View<'v> {
     version: &'v str,
     reach: &'v Reach,
     typing: Typing<'v>,
-    conversion: Conversion,
+    schemas: &'v Schemas,
     forms: Option<&'v Forms>,
 }
 
@@ -93,8 +93,7 @@ impl<'v> View<'v> {
     /// The view that a write at `aim`, in the group's `version`, gives of its object.
     pub fn new(aim: &'v Aim, version: &'v str, schemas: &'v Schemas) -> Self {
         let typing = Typing::of(schemas, aim.key.group(), version, aim.key.kind());
-        let conversion = schemas.kind(aim.key.group(), aim.key.kind()).map(|info| info.conversion).unwrap_or_default();
-        Self { key: &aim.key, version, reach: &aim.reach, typing, conversion, forms: None }
+        Self { key: &aim.key, version, reach: &aim.reach, typing, schemas, forms: None }
     }
 
     /// The same with these server forms at hand.
@@ -258,9 +257,13 @@ impl<'v> View<'v> {
         object: &Document<'_>,
         stage: Stage,
     ) -> Vec<Difference> {
+        let typing = match stage {
+            Stage::Stored => self.typing,
+            Stage::New | Stage::Written => self.typing.of_written(),
+        };
         let against = |object: &Document<'_>| match self.reach {
             Reach::Replicas(path) => self.replicas_differ(path, declared, object),
-            Reach::Whole | Reach::Metadata => compare::compare(self.typing, declared, object),
+            Reach::Whole | Reach::Metadata => compare::compare(typing, declared, object),
             Reach::Nothing(_) => Vec::new(),
         };
         let mut found = match form.filter(|_| self.is_in_version_of(declared)) {
@@ -307,16 +310,23 @@ impl<'v> View<'v> {
     }
 
     /// Whether paths of the declaration mean the same in the object. Where nothing types the kind, or another version of it was
-    /// sent that only code turns into the declared one, only the server can tell; some fields are the same in all.
+    /// sent that code turns into the declared one or that says something else, only the server can tell; some fields are the
+    /// same in all.
     fn has_fields_of(&self, declared: &Document<'_>) -> bool {
-        let same = self.is_in_version_of(declared) || self.conversion == Conversion::Nothing;
-        same && self.typing.schema.is_some()
+        self.typing.schema.is_some() && (self.is_in_version_of(declared) || self.says_the_same_as(declared))
     }
 
     /// Whether the object is sent in the version that Git declares it in.
     fn is_in_version_of(&self, declared: &Document<'_>) -> bool {
-        let written = declared.root().get("apiVersion").and_then(At::as_str).unwrap_or_default();
-        written.rsplit('/').next() == Some(self.version)
+        version_of(declared) == self.version
+    }
+
+    /// Whether the object is sent in a version that nothing turns into the declared one, and that is the same but in name.
+    fn says_the_same_as(&self, declared: &Document<'_>) -> bool {
+        let (group, kind) = (self.key.group(), self.key.kind());
+        let conversion = self.schemas.kind(group, kind).map(|info| info.conversion).unwrap_or_default();
+        conversion == Conversion::Nothing
+            && self.schemas.schema(group, version_of(declared), kind) == self.typing.schema
     }
 }
 
@@ -326,6 +336,12 @@ impl Finding {
         let whole = Difference { path: FieldPath::default(), kind: Kind::Changed, declared: None, live: None, node: 0 };
         Self { changes: created(vec![whole]), ..Self::default() }
     }
+}
+
+/// The version in which Git declares an object.
+fn version_of<'d>(declared: &'d Document<'_>) -> &'d str {
+    let written = declared.root().get("apiVersion").and_then(At::as_str).unwrap_or_default();
+    written.rsplit('/').next().unwrap_or_default()
 }
 
 fn is_condemned(object: &Document<'_>) -> bool {

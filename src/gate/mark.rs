@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::drift::document::{At, Document};
+use crate::drift::lookup::Lookup;
 use crate::drift::path::FieldPath;
 use crate::gate::case::Case;
 use crate::gate::finding;
-use crate::gate::lookup::Lookup;
 use crate::gate::optout;
 use crate::gate::patch::Rewrite;
 use crate::gate::tree;

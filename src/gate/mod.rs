@@ -36,7 +36,6 @@ pub mod ignore;
 pub mod incident;
 pub mod json;
 pub mod live;
-pub mod lookup;
 pub mod managers;
 pub(crate) mod mark;
 pub mod message;

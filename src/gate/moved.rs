@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::drift::document::Document;
+use crate::drift::lookup::Lookup;
 use crate::drift::path::{FieldPath, Segment};
 use crate::gate::case::Case;
 use crate::gate::finding::{Change, Finding};
 use crate::gate::grant::Grant;
-use crate::gate::lookup::Lookup;
 use crate::gate::message::is_secret;
 use crate::gate::ownership;
 use crate::gate::sides::Sides;

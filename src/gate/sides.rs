@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::drift::document::Document;
+use crate::drift::lookup::Lookup;
 use crate::gate::finding::Change;
-use crate::gate::lookup::Lookup;
 use crate::gate::verdict::Class;
 
 /// The JSON of both sides, as far as a write shows them.

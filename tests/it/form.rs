@@ -1,7 +1,7 @@
 //! What does the API server make of what Git declares? Forms as they are learnt and kept, beside a second webhook.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
+use hyper::Request;
 use jiff::SignedDuration;
+use kube::Client;
+use kube::client::Body;
 use landfast::audit::Clock;
 use landfast::audit::metrics::Metrics;
 use landfast::cluster::form::Forms;
@@ -386,6 +389,8 @@ fn where_dry_runs_are_refused_the_unknown_is_let_in_with_a_warning_and_the_known
 struct Learner {
     folder: TempDir,
     ahead: Arc<AtomicI64>,
+    /// While it is set, nobody tells what surrounds the objects.
+    blind: Arc<AtomicBool>,
     /// With the task that learns them.
     forms: Option<(Forms, JoinHandle<()>)>,
 }
@@ -398,8 +403,8 @@ impl Drop for Learner {
 
 impl Learner {
     async fn new() -> Self {
-        let (folder, ahead) = (tempfile::tempdir().unwrap(), Arc::default());
-        let mut learner = Self { folder, ahead, forms: None };
+        let (folder, ahead, blind) = (tempfile::tempdir().unwrap(), Arc::default(), Arc::default());
+        let mut learner = Self { folder, ahead, blind, forms: None };
         learner.restart().await;
         learner
     }
@@ -416,7 +421,7 @@ impl Learner {
         let clock: Clock = Arc::new(move || now() + SignedDuration::from_secs(ahead.load(Ordering::SeqCst)));
         // What the last one still writes holds the folder.
         let store = tokio::task::spawn_blocking(move || eventually("the state folder", || Store::open(&path).ok()));
-        let client = control_plane().client(User::Landfast).await;
+        let client = blindable(control_plane().client(User::Landfast).await, Arc::clone(&self.blind));
         let (forms, errands) = Forms::open(client, Arc::new(store.await.unwrap()), clock);
         self.forms = Some((forms, tokio::spawn(errands.run(pending()))));
     }
@@ -437,6 +442,17 @@ impl Learner {
         let waiting = move || eventually("forms to be remembered", || (files() == count).then_some(()));
         tokio::task::spawn_blocking(waiting).await.unwrap();
     }
+}
+
+/// A client of which no answer comes about the schemas while `blind` is set.
+fn blindable(client: Client, blind: Arc<AtomicBool>) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, blind) = (client.clone(), blind.load(Ordering::SeqCst));
+        async move {
+            if blind && request.uri().path() == "/openapi/v3" { pending().await } else { client.send(request).await }
+        }
+    });
+    Client::new(service, "default")
 }
 
 fn form_of(manifest: &str, namespace: &str) -> FormOf {
@@ -480,6 +496,27 @@ fn a_form_is_learnt_once_and_holds_until_something_changes_that_makes_it() {
             learner.form(&form_of(&DEPLOYMENT.replace("web:1", "web:2"), &namespace), "deployments").await.is_some()
         );
         assert_eq!(foreign.rehearsals(), 12, "another manifest has a form of its own");
+    });
+}
+
+#[test]
+fn where_nobody_tells_what_surrounds_an_object_what_was_told_last_holds() {
+    let namespace = control_plane().namespace();
+    let foreign = Foreign::register("another", Habit::Mirrors, &namespace);
+    let (one, other) = (form_of(DEPLOYMENT, &namespace), form_of(&DEPLOYMENT.replace("web:1", "web:2"), &namespace));
+    RUNTIME.block_on(async {
+        let learner = Learner::new().await;
+        learner.blind.store(true, Ordering::SeqCst);
+        assert_eq!(learner.form(&one, "deployments").await, None, "nothing was told yet");
+        learner.blind.store(false, Ordering::SeqCst);
+        sleep(limits::FORM_STATE_AGE_MAX).await;
+        let form = learner.form(&one, "deployments").await.expect("a Deployment has a form");
+        learner.blind.store(true, Ordering::SeqCst);
+        sleep(limits::FORM_STATE_AGE_MAX).await;
+        assert_eq!(learner.form(&one, "deployments").await, Some(form));
+        assert_eq!(foreign.rehearsals(), 3, "it is kept");
+        assert!(learner.form(&other, "deployments").await.is_some(), "and others are learnt");
+        assert_eq!(foreign.rehearsals(), 6);
     });
 }
 

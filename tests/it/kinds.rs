@@ -7,6 +7,8 @@ use hyper::{Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use landfast::cluster::openapi::{GroupVersion, Learnt, OpenApi};
+use landfast::drift::compare::{Typing, compare};
+use landfast::drift::document::Document;
 use landfast::drift::schema::Schemas;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -171,6 +173,41 @@ async fn a_document_that_cannot_be_read_holds_back_no_other() {
     *server.stutter.lock().unwrap() = Stutter::Nothing;
     server.answers("apps/v1");
     server.task.abort();
+}
+
+/// Two versions, of which the older fills in more; `$STORED` is what the stored one says of `count`.
+const GADGETS: &str = r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"gadgets.several.example.com"},
+    "spec":{"group":"several.example.com","scope":"Namespaced","names":{"plural":"gadgets","kind":"Gadget"},"versions":[
+    {"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object",
+    "properties":{"count":$STORED}}}}}},
+    {"name":"v1beta1","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","properties":{"spec":{"type":"object",
+    "properties":{"count":{"type":"integer","default":1}}}}}}}]}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_kind_with_several_versions_it_is_asked_which_is_stored() {
+    let _turn = TURN.lock().await;
+    let wanted = [GroupVersion::parse("several.example.com/v1beta1")].into();
+    let (_keep, wanted) = watch::channel(wanted);
+    let (openapi, learnt) = OpenApi::new(PLANE.client(User::Landfast).await, Schemas::builtin(), wanted);
+    let running = tokio::spawn(openapi.run(std::future::pending()));
+    let define = |stored: &str| {
+        let manifest = GADGETS.replace("$STORED", stored);
+        PLANE.kubectl_with_input(User::Admin, &["apply", "-f", "-"], &manifest).succeeds();
+    };
+    let differs = || {
+        let schemas = learnt.schemas.borrow();
+        schemas.kind("several.example.com", "Gadget")?;
+        let typing = Typing::of(&schemas, "several.example.com", "v1beta1", "Gadget");
+        let [declared, live] = [r#"{"spec":{"count":1}}"#, r#"{"spec":{}}"#].map(str::as_bytes);
+        let [declared, live] = [declared, live].map(|json| Document::parse(json).unwrap());
+        Some(compare(typing, &declared, &live).len())
+    };
+    define(r#"{"type":"integer"}"#);
+    eventually("a default to be known that the stored version lacks", || (differs()? == 1).then_some(()));
+    define(r#"{"type":"integer","default":1}"#);
+    eventually("the stored default to be known, too", || (differs()? == 0).then_some(()));
+    running.abort();
+    send("DELETE", &format!("{DEFINITIONS}/gadgets.several.example.com"), "{}", &[]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,13 +43,16 @@ pub struct Kind {
 
 impl Kind {
     /// What Landfast may know of a kind: of a built-in one the embedded table; of a custom one its definition in Git, or the
-    /// server's OpenAPI.
+    /// server's OpenAPI, with the server's definition where there may be several versions.
     pub fn known(definitions: &[Value], document: &Value) -> Vec<Schemas> {
         if definitions.is_empty() {
             return vec![Schemas::builtin()];
         }
-        let by_definition = definitions.iter().fold(Schemas::builtin(), |all, own| all.with_crd(own).unwrap());
-        vec![by_definition, Schemas::builtin().with_openapi(document).unwrap()]
+        let with = |all: Schemas, own: &Value| all.with_crd(own).unwrap();
+        let several =
+            definitions.iter().filter(|own| own["spec"]["versions"].as_array().is_some_and(|all| all.len() > 1));
+        let by_server = several.fold(Schemas::builtin().with_openapi(document).unwrap(), with);
+        vec![definitions.iter().fold(Schemas::builtin(), with), by_server]
     }
 
     /// The path of an object, or of the collection.
@@ -63,16 +66,9 @@ impl Kind {
         Offer::of_kind(book, &self.group, &self.version, &self.kind).expect("kinds without a schema are not tested")
     }
 
-    /// Whether its objects are this kind's in another version. What nobody converts has no other defaults there: the server fills
-    /// in those of the version that a write comes in, and the engine takes it that an object has them.
+    /// Whether its objects are this kind's in another version.
     pub fn is_another_version_of(&self, kind: &Self) -> bool {
-        let is_other = self.version != kind.version && (&self.group, &self.kind) == (&kind.group, &kind.kind);
-        is_other && (!kind.custom || self.defaults() == kind.defaults())
-    }
-
-    fn defaults(&self) -> Vec<(&Vec<Down>, &Value)> {
-        let offer = |way: &[Down]| way.iter().try_fold(self.offer(), entered);
-        self.places.iter().filter_map(|way| Some((way, offer(way)?.default()?))).collect()
+        self.version != kind.version && (&self.group, &self.kind) == (&kind.group, &kind.kind)
     }
 
     /// The objects to begin with, those first that hold most of what these ways lead to.
@@ -141,13 +137,6 @@ pub fn movable(kind: &str, places: &[Vec<Down>]) -> Vec<usize> {
         fields.iter().any(|field| path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     };
     (0..places.len()).filter(|number| is_within(&places[*number])).collect()
-}
-
-fn entered<'b>(offer: Offer<'b>, down: &Down) -> Option<Offer<'b>> {
-    match down {
-        Down::Member(name) => offer.member(name),
-        Down::Inside => offer.inside(),
-    }
 }
 
 /// How many steps of a way lead to something.

@@ -34,6 +34,20 @@ fn row_03_a_copy_of_the_last_applied_manifest_is_nobodys_difference() {
 }
 
 #[test]
+fn row_30_an_ignored_field_leaves_no_empty_parent_behind() {
+    let ignored = "annotations: { landfast.dev/ignore: 'metadata.labels.team; set by hand' }";
+    let git = format!("labels: {{ team: blue }}, {ignored}");
+    let (live, bare) = (format!("labels: {{ team: red }}, {ignored}"), ignored);
+    // With its only ignored member, the parent may go, stand empty, or never have been there.
+    for change in ["{ metadata: { labels: null } }", "{ metadata: { labels: { team: null } } }"] {
+        assert!(is_let_in(&git, &live, change, "alice"), "{change}");
+        assert!(!is_let_in("labels: { team: blue }", "labels: { team: blue }", change, "alice"), "{change}");
+    }
+    let other = "{ metadata: { annotations: { kubectl.kubernetes.io/last-applied-configuration: x } } }";
+    assert!(is_let_in(&git, bare, other, "alice") && is_let_in(&git, bare, other, "argo"));
+}
+
+#[test]
 fn row_38_a_deployer_may_move_from_its_label_to_its_annotation() {
     let label = "labels: { app.kubernetes.io/name: web, argocd.argoproj.io/instance: shop }";
     let moved = format!(

@@ -13,10 +13,8 @@ mod secrets;
 mod writers;
 
 /// Rows of which nothing holds yet, each with the reason.
-const LATER: [(u8, &str); 2] = [
-    (30, "an empty parent left by an ignore rule: `ignore` is not built, such a policy is held to Observe"),
-    (49, "rendering that gives another result each time: Helm is not built, such a tree declares nothing"),
-];
+const LATER: [(u8, &str); 1] =
+    [(49, "rendering that gives another result each time: Helm is not built, such a tree declares nothing")];
 
 /// Every row.
 const ROWS: std::ops::RangeInclusive<u8> = 1..=54;

@@ -56,7 +56,7 @@ fn is(at: At<'_, '_>, wanted: &Scalar) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::drift::document::Document;
-    use crate::gate::lookup::Lookup;
+    use crate::drift::lookup::Lookup;
 
     #[test]
     fn every_kind_of_step_is_followed() {
