@@ -99,10 +99,10 @@ impl Form {
 
     /// Settles what `against` finds in an object: `against` compares one declaration with any object.
     ///
-    /// A difference that the server would make itself is none, whether the engine is sure of it or not; whether one is that the
-    /// server stamps each write with its time, stays open. What is left is sure where the server does not make one thing of a new object and another of the one that is there (admission that acts on
-    /// what is created, a value that is kept), and where it was applied to this very object. A form that cannot be read settles
-    /// nothing.
+    /// A difference that the server would make itself is none, whether the engine is sure of it or not. What is left is sure
+    /// where the server does not make one thing of a new object and another of the one that is there (admission that acts on
+    /// what is created, a value that is kept), and where it was applied to this very object. A time that the server stamps each
+    /// write with stays open. A form that cannot be read settles nothing.
     pub fn settle(
         &self,
         object: &Document<'_>,
@@ -114,8 +114,12 @@ impl Form {
             return found;
         }
         let outcomes = Outcomes::of(self, object, stage, against);
-        found.retain(|difference| outcomes.stamps(difference) || !outcomes.expect(difference));
-        let is_sure = |it: &&mut Difference| it.kind == Kind::Unknown && !outcomes.stamps(it) && outcomes.tell(it);
+        found.retain(|it| outcomes.stamps(it) || outcomes.may_keep(it) || !outcomes.expect(it));
+        // An update keeps what was allocated, unless it changes for what.
+        let changes = found.iter().any(|it| it.kind != Kind::Unknown && is_in_spec(&it.path));
+        found.retain(|it| changes || !outcomes.may_keep(it));
+        let is_open = |it: &Difference| outcomes.stamps(it) || outcomes.may_keep(it);
+        let is_sure = |it: &&mut Difference| it.kind == Kind::Unknown && !is_open(it) && outcomes.tell(it);
         for difference in found.iter_mut().filter(is_sure) {
             difference.kind = if difference.live.is_some() { Kind::Changed } else { Kind::Missing };
         }
@@ -271,6 +275,16 @@ impl<'f> Outcomes<'f> {
         is_open && stamped(one.expects(difference), other.expects(difference), self.at, difference.live.as_deref())
     }
 
+    /// Whether a difference is one of what the server allocated to this object, and does not hold for others.
+    fn is_allocated(&self, difference: &Difference) -> bool {
+        self.weight != Weight::All && self.of_service && is_allocated(&difference.path)
+    }
+
+    /// Whether the server may keep what it allocated, since Git leaves it open.
+    fn may_keep(&self, difference: &Difference) -> bool {
+        self.is_allocated(difference) && difference.kind == Kind::Unknown && difference.live.is_some()
+    }
+
     /// Whether a difference is what the server would make itself.
     fn expect(&self, difference: &Difference) -> bool {
         // What is filled in beside what Git says: no outcome shows that by what it has of Git's.
@@ -281,8 +295,8 @@ impl<'f> Outcomes<'f> {
         if self.applied.as_ref().is_some_and(|applied| applied.fits(difference)) {
             return true;
         }
-        if self.weight != Weight::All && self.of_service && is_allocated(&difference.path) {
-            return difference.kind == Kind::Unknown && difference.live.is_some();
+        if self.is_allocated(difference) {
+            return false;
         }
         let Some((one, other)) = &self.made else { return false };
         let (one, other) = (one.expects(difference), other.expects(difference));
@@ -305,6 +319,10 @@ impl<'f> Outcomes<'f> {
             }
         }
     }
+}
+
+fn is_in_spec(path: &FieldPath) -> bool {
+    matches!(path.0.first(), Some(Segment::Field(name)) if **name == *"spec")
 }
 
 /// Whether a declaration says no more of what stands there than that the server may keep it.
