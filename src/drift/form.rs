@@ -9,9 +9,10 @@ use std::fmt;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 
+use crate::drift::allocated::{Moved, is_allocated, is_service};
 use crate::drift::assigned::Assigned;
 use crate::drift::compare::{self, Difference, Kind, Typing, Undeclared};
-use crate::drift::document::{At, Document, Value};
+use crate::drift::document::{Document, Value};
 use crate::drift::fits::{fits, stamped};
 use crate::drift::lookup::Lookup;
 use crate::drift::path::{FieldPath, Segment};
@@ -116,8 +117,9 @@ impl Form {
         let outcomes = Outcomes::of(self, object, stage, against);
         found.retain(|it| outcomes.stamps(it) || outcomes.may_keep(it) || !outcomes.expect(it));
         // An update keeps what was allocated, unless it changes for what.
-        let changes = found.iter().any(|it| it.kind != Kind::Unknown && is_in_spec(&it.path));
-        found.retain(|it| changes || !outcomes.may_keep(it));
+        let certain = found.iter().filter(|it| it.kind != Kind::Unknown).map(|it| &it.path);
+        let moved = Moved::by(certain);
+        found.retain(|it| !outcomes.may_keep(it) || moved.reaches(&it.path));
         let is_open = |it: &Difference| outcomes.stamps(it) || outcomes.may_keep(it);
         let is_sure = |it: &&mut Difference| it.kind == Kind::Unknown && !is_open(it) && outcomes.tell(it);
         for difference in found.iter_mut().filter(is_sure) {
@@ -176,39 +178,6 @@ pub fn compare_with(
 pub fn touches(paths: &BTreeSet<FieldPath>, path: &FieldPath) -> bool {
     let beneath = paths.range::<FieldPath, _>(path..).next().is_some_and(|next| path.covers(next));
     beneath || (0..path.0.len()).any(|length| paths.contains(&FieldPath(path.0[..length].to_vec())))
-}
-
-fn is_service(object: &Document<'_>) -> bool {
-    let is = |name, text| object.root().get(name).and_then(At::as_str) == Some(text);
-    is("kind", "Service") && is("apiVersion", "v1")
-}
-
-/// Whether a field of a Service is allocated where it is left open. Dry-runs do not tell: they give the same dummy each time
-/// (Kubernetes 1.36, `pkg/registry/core/service`: `ipallocator`, `portallocator`), and an update keeps what was allocated.
-fn is_allocated(path: &FieldPath) -> bool {
-    let is = |segment: &Segment, names: &[&str]| matches!(segment, Segment::Field(name) if names.contains(&&**name));
-    match path.0.as_slice() {
-        [spec, field] => is(spec, &["spec"]) && is(field, &["clusterIP", "clusterIPs", "healthCheckNodePort"]),
-        [spec, ports, _, field] => is(spec, &["spec"]) && is(ports, &["ports"]) && is(field, &["nodePort"]),
-        _ => false,
-    }
-}
-
-/// Takes out of a Service's manifest what it would otherwise be allocated, so that nobody else can hold it; whether there is any.
-pub fn leave_open(manifest: &mut serde_json::Value) -> bool {
-    if manifest["kind"] != "Service" || manifest["apiVersion"] != "v1" {
-        return false;
-    }
-    let Some(spec) = manifest["spec"].as_object_mut() else { return false };
-    let headless = spec.get("clusterIP").is_some_and(|address| address == "None");
-    let mut found = spec.remove("healthCheckNodePort").is_some();
-    for name in ["clusterIP", "clusterIPs"].iter().filter(|_| !headless) {
-        found |= spec.remove(*name).is_some();
-    }
-    for port in spec.get_mut("ports").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
-        found |= port.as_object_mut().is_some_and(|port| port.remove("nodePort").is_some());
-    }
-    found
 }
 
 /// What the server made of the declaration, beside an object.
@@ -319,10 +288,6 @@ impl<'f> Outcomes<'f> {
             }
         }
     }
-}
-
-fn is_in_spec(path: &FieldPath) -> bool {
-    matches!(path.0.first(), Some(Segment::Field(name)) if **name == *"spec")
 }
 
 /// Whether a declaration says no more of what stands there than that the server may keep it.
@@ -452,17 +417,47 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_is_given_is_left_open_and_headless_stays_headless() {
-        let open = |spec: serde_json::Value| {
-            let mut manifest = serde_json::json!({ "apiVersion": "v1", "kind": "Service", "spec": spec });
-            leave_open(&mut manifest).then(|| manifest["spec"].clone())
+    fn what_is_allocated_for_something_else_is_only_known_to_the_server() {
+        let named =
+            |object: &str, name: &str| object.replace(r#""port":80,"#, &format!(r#""port":80,"name":"{name}","#));
+        let form = Form::made(&service("10.0.0.0", 1, "web"), &service("10.0.0.0", 1, "web"));
+        let renamed = named(&service("10.0.0.1", 3, "web"), "b");
+        let port = |field: &str| format!("spec.ports[port=80,protocol=TCP].{field}");
+        let mut left = left_at(Stage::Written, &named(DECLARED, "a"), &form, &renamed);
+        left.sort();
+        assert_eq!(left, [format!("Changed {}", port("name")), format!("Unknown {}", port("nodePort"))]);
+        let other = DECLARED.replace("NodePort", "LoadBalancer");
+        let left = left_at(Stage::Written, &other, &form, &service("10.0.0.1", 3, "web"));
+        assert!(left.contains(&"Unknown spec.clusterIP".to_owned()), "{left:?}");
+    }
+
+    #[test]
+    fn a_time_that_the_server_stamps_each_write_with_stays_open() {
+        let slice = |version: &str, time: &str, key: &str| {
+            format!(
+                r#"{{"apiVersion":"resource.k8s.io/v1","kind":"ResourceSlice","metadata":{{"resourceVersion":"{version}"}},"spec":{{"devices":[{{"name":"a","taints":[{{"key":"{key}","effect":"NoSchedule"{time}}}]}}]}}}}"#
+            )
         };
-        let given = serde_json::json!({ "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{ "port": 80, "nodePort": 30001 }] });
-        assert_eq!(open(given), Some(serde_json::json!({ "ports": [{ "port": 80 }] })));
-        assert_eq!(open(serde_json::json!({ "clusterIP": "None", "ports": [{ "port": 80 }] })), None);
-        assert!(!leave_open(
-            &mut serde_json::json!({ "apiVersion": "v1", "kind": "Pod", "spec": { "clusterIP": "x" } })
-        ));
+        let at = |second: u8| format!(r#","timeAdded":"2026-11-02T12:00:{second:02}Z""#);
+        let made = slice("", &at(1), "k");
+        let form = Form::made(&made, &made).and_made_at(Some("2026-11-02T12:00:02Z"));
+        let form = form.and_applied(&slice("7", &at(1), "k"), Some("7"));
+        let schemas = Schemas::builtin();
+        let typing = Typing::of(&schemas, "resource.k8s.io", "v1", "ResourceSlice");
+        let left = |stage, live: &str| {
+            let found = compare_with(typing, &document(&slice("", "", "k")), &document(live), stage, &form);
+            found.into_iter().map(|it| format!("{:?} {}", it.kind, it.path)).collect::<Vec<_>>()
+        };
+        for (stage, live, expected) in [
+            (Stage::New, slice("", &at(40), "k"), "Unknown spec.devices"),
+            (Stage::Written, slice("8", &at(1), "k"), "Unknown spec.devices"),
+            (Stage::Written, slice("8", &at(40), "k"), "Unknown spec.devices"),
+            (Stage::Written, slice("8", &at(40), "other"), "Changed spec.devices"),
+            // By the word of the server itself, about this very object: it would stamp it anew.
+            (Stage::Stored, slice("7", &at(0), "k"), "Changed spec.devices"),
+        ] {
+            assert_eq!(left(stage, &live), [expected], "{stage:?} {live}");
+        }
     }
 
     #[test]

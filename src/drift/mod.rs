@@ -4,6 +4,7 @@
 //! merge, `declared` is what Git says of one object, `compare` finds what differs between the two, as the API server's forced
 //! apply would; `form` settles what only the server can tell, by what it made of the declaration.
 
+pub mod allocated;
 mod arena;
 mod assigned;
 mod builtin;

@@ -648,15 +648,18 @@ proptest! {
 
 #[test]
 fn nearly_all_drift_can_be_put_back() {
-    let (mut reverted, mut denied) = (0, 0);
+    let (mut reverted, mut denied) = (0, Vec::new());
     for seed in 0..300 {
-        match Written::of(&chosen(seed, 1_000)).verdict().ruling {
+        let verdict = Written::of(&chosen(seed, 1_000)).verdict();
+        match verdict.ruling {
             Ruling::Revert => reverted += 1,
-            Ruling::Deny => denied += 1,
+            // What is no drift but a delete, and items without a key, which no server takes, are never put back.
+            Ruling::Deny if verdict.message.contains("would be deleted") || verdict.message.contains(r#"=""]"#) => {}
+            Ruling::Deny => denied.push((seed, verdict.message)),
             Ruling::Allow | Ruling::Warn | Ruling::Annotate => {}
         }
     }
-    assert!(reverted > 30 && denied * 2 < reverted, "{reverted} put back, {denied} denied");
+    assert!(reverted > 30 && denied.len() * 9 < reverted, "{reverted} put back, {} denied: {denied:#?}", denied.len());
 }
 
 #[test]
