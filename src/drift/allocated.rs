@@ -1,5 +1,7 @@
 //! What is a Service allocated where it is left open? Addresses and ports, which an update keeps.
 
+use rustc_hash::FxHashSet;
+
 use crate::drift::document::{At, Document};
 use crate::drift::path::{FieldPath, Segment};
 
@@ -33,19 +35,19 @@ pub(crate) fn is_allocated(path: &FieldPath) -> bool {
 }
 
 /// What a Service may be allocated anew.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Moved {
     all: bool,
     ports: bool,
 }
 
 impl Moved {
-    /// Once there is another value at each of these paths. A port is kept by the name of its entry, unless another takes it
-    /// (Kubernetes 1.36, `patchAllocatedValues`).
-    pub(crate) fn by<'p>(changed: impl Iterator<Item = &'p FieldPath>) -> Self {
+    /// Of this object, once there is another value at each of these paths. A port is kept by the name of its entry, unless
+    /// another entry has it, too (Kubernetes 1.36, `patchAllocatedValues`).
+    pub(crate) fn by<'p>(object: &Document<'_>, changed: impl Iterator<Item = &'p FieldPath>) -> Self {
         let is =
             |segment: &Segment, names: &[&str]| matches!(segment, Segment::Field(name) if names.contains(&&**name));
-        let mut moved = Self::default();
+        let mut moved = Self { all: false, ports: shares_a_port(object) };
         for path in changed {
             match path.0.as_slice() {
                 [spec, list, rest @ ..] if is(spec, &["spec"]) && is(list, &["ports"]) => {
@@ -62,6 +64,14 @@ impl Moved {
     pub(crate) fn reaches(self, allocated: &FieldPath) -> bool {
         self.all || self.ports && allocated.0.len() > 2
     }
+}
+
+/// Whether two entries have the same port of the nodes.
+fn shares_a_port(object: &Document<'_>) -> bool {
+    let ports = object.root().get("spec").and_then(|spec| spec.get("ports"));
+    let mut met = FxHashSet::default();
+    let mut numbers = ports.into_iter().flat_map(At::children).filter_map(|port| port.get("nodePort"));
+    numbers.any(|number| !met.insert(number.to_json()))
 }
 
 /// Takes out of a Service's manifest what it would otherwise be allocated, so that nobody else can hold it; whether there is any.

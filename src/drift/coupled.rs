@@ -70,7 +70,12 @@ fn health_check(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
 fn affinity(declared: At<'_, '_>, live: At<'_, '_>) -> Option<Answer> {
     let becomes = declared.get("sessionAffinity").or_else(|| live.get("sessionAffinity"));
     if becomes.and_then(At::as_str) == Some("ClientIP") {
-        return None;
+        // It comes with the affinity, where Git gives none.
+        let was = live.get("sessionAffinity").and_then(At::as_str) == Some("ClientIP");
+        let is_null = |at: Option<At<'_, '_>>| at.is_none_or(At::is_null);
+        let comes =
+            !was && is_null(declared.get("sessionAffinityConfig")) && is_null(live.get("sessionAffinityConfig"));
+        return comes.then_some(Answer::Differs);
     }
     match live.get("sessionAffinityConfig").filter(|config| !config.is_null()) {
         None => Some(Answer::Same),
