@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::drift::path::FieldPath;
 use crate::gate::duration::{duration, written};
-use crate::gate::ownership;
+use crate::gate::managers;
 use crate::gate::policy::Bounds;
 use crate::limits::BREAK_GLASS_DEFAULT;
 
@@ -132,8 +132,8 @@ impl Ask {
 
 /// When the annotation that gives the reason was set on an object, as the server notes it; nothing where it does not.
 pub fn set_at(object: &Value) -> Option<String> {
-    let owners = ownership::owners(object, &FieldPath::of(["metadata", "annotations", REASON]));
-    let times: Option<Vec<&str>> = owners.iter().map(|owner| owner["time"].as_str()).collect();
+    let path = FieldPath::of(["metadata", "annotations", REASON]);
+    let times: Option<Vec<&str>> = managers::owners(object, &path).map(|owner| owner["time"].as_str()).collect();
     times?.into_iter().min().map(str::to_owned)
 }
 

@@ -55,7 +55,8 @@ pub struct Mover {
     pub time: Option<Timestamp>,
 }
 
-fn entries(object: &Value) -> impl Iterator<Item = &Value> {
+/// The entries of `metadata.managedFields`.
+pub(crate) fn entries(object: &Value) -> impl Iterator<Item = &Value> {
     object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -105,10 +106,14 @@ pub fn without(object: &Value, manager: &Manager) -> Option<Value> {
     (kept.len() < entries(object).count()).then_some(kept.into())
 }
 
+/// The entries that own a place of an object, what is around it as one value, or anything within it; through subresources, too.
+pub(crate) fn owners<'v>(object: &'v Value, path: &FieldPath) -> impl Iterator<Item = &'v Value> {
+    entries(object).filter(move |entry| entry.get("fieldsV1").and_then(|set| within(set, &path.0)).is_some())
+}
+
 /// Who moved a place last: of those that own it the one that wrote last.
 pub fn mover(object: &Value, path: &FieldPath) -> Option<Mover> {
-    let owners = entries(object).filter(|entry| entry.get("fieldsV1").and_then(|set| within(set, &path.0)).is_some());
-    let movers = owners.filter_map(|entry| {
+    let movers = owners(object, path).filter_map(|entry| {
         let time = entry.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
         Some(Mover { manager: entry.get("manager")?.as_str()?.to_owned(), time })
     });

@@ -17,8 +17,8 @@ use crate::drift::path::{FieldPath, Segment};
 use crate::gate::case::Case;
 use crate::gate::finding::{Change, Finding};
 use crate::gate::grant::Grant;
+use crate::gate::managers;
 use crate::gate::message::is_secret;
-use crate::gate::ownership;
 use crate::gate::sides::Sides;
 use crate::gate::verdict::Class;
 use crate::gate::write;
@@ -185,7 +185,7 @@ impl Notes {
             // The order of items has no owner.
             return Written::Unknown;
         }
-        let owners = ownership::owners(&self.before, &change.path);
+        let owners: Vec<&Value> = managers::owners(&self.before, &change.path).collect();
         let is_writers = |owner: &Value| self.writer.as_deref().is_some_and(|writer| owner["manager"] == *writer);
         let since = max(opened, left);
         match owners.iter().map(|owner| time(owner)).min() {
@@ -193,13 +193,10 @@ impl Notes {
             Some(Some(oldest)) if oldest >= since && !owners.iter().all(|owner| is_writers(owner)) => Written::Since,
             Some(_) => Written::Unknown,
             // Nothing is there. A deployer that has not written since Git says something never brought it.
-            None => {
-                let entries = ownership::entries(&self.before).into_iter().flatten();
-                match entries.filter(|entry| is_writers(entry)).map(time).max() {
-                    Some(Some(last)) if is_before(last, left) => Written::Before,
-                    Some(_) | None => Written::Unknown,
-                }
-            }
+            None => match managers::entries(&self.before).filter(|entry| is_writers(entry)).map(time).max() {
+                Some(Some(last)) if is_before(last, left) => Written::Before,
+                Some(_) | None => Written::Unknown,
+            },
         }
     }
 }

@@ -14,8 +14,9 @@ const OWNER: [&str; 4] = ["manager", "operation", "apiVersion", "subresource"];
 
 /// Puts the ownership of these paths in `object` back to what it is in `before`.
 pub(crate) fn put_back(object: &mut Value, before: Option<&Value>, paths: &[FieldPath]) {
-    let Some(written) = entries(object).cloned() else { return };
-    let before = before.and_then(entries).cloned().unwrap_or_default();
+    let entries = |object: &Value| object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned();
+    let Some(written) = entries(object) else { return };
+    let before = before.and_then(entries).unwrap_or_default();
     let mut kept: Vec<Value> = Vec::with_capacity(written.len());
     for mut entry in written {
         let earlier = before.iter().find(|earlier| is_same_owner(earlier, &entry));
@@ -47,23 +48,6 @@ pub(crate) fn put_back(object: &mut Value, before: Option<&Value>, paths: &[Fiel
     if let Some(entries) = object.pointer_mut("/metadata/managedFields") {
         *entries = Value::Array(kept);
     }
-}
-
-/// The entries of `metadata.managedFields` of an object.
-pub(crate) fn entries(object: &Value) -> Option<&Vec<Value>> {
-    object.pointer("/metadata/managedFields").and_then(Value::as_array)
-}
-
-/// Those of them that own a place, what is around it as one value, or something within it.
-pub(crate) fn owners<'o>(object: &'o Value, path: &FieldPath) -> Vec<&'o Value> {
-    let own = |entry: &&Value| entry.get("fieldsV1").is_some_and(|set| !is_empty(set) && holds(set, &path.0));
-    entries(object).into_iter().flatten().filter(own).collect()
-}
-
-fn holds(set: &Value, path: &[Segment]) -> bool {
-    let [segment, rest @ ..] = path else { return true };
-    // What is owned as one value is owned with all that is in it.
-    is_empty(set) || name_of(set, segment).is_some_and(|name| holds(&set[&name], rest))
 }
 
 /// Makes a set of fields hold at `path` what `from` holds there. What is left without fields goes: an empty set would own the
