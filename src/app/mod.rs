@@ -5,10 +5,12 @@
 
 mod answers;
 mod bridges;
+mod cluster;
 mod configuration;
 mod incidents;
 mod progress;
 pub mod reachable;
+mod standings;
 mod statuses;
 
 use std::collections::BTreeSet;
@@ -26,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::app::answers::World;
 use crate::app::bridges::Answered;
+use crate::app::cluster::{Cluster, Objects};
 use crate::app::configuration::{Asked, Configuring};
 use crate::app::progress::Followed;
 use crate::app::reachable::Reachable;
@@ -34,16 +37,13 @@ use crate::audit::board::Board;
 use crate::audit::cloudevents::Receiver;
 use crate::audit::event::EventSink;
 use crate::audit::journal::{self, Journal};
-use crate::audit::metrics::{Metrics, Tampered};
+use crate::audit::metrics::Metrics;
 use crate::audit::sinks::{Audit, Recorder};
 use crate::cluster::client;
-use crate::cluster::configuration::{Seen, Watching};
+use crate::cluster::configuration::Watching;
 use crate::cluster::form::Forms;
-use crate::cluster::keeper::{Keeper, Keeping, Tampering};
 use crate::cluster::kinship::Kinship;
-use crate::cluster::openapi::OpenApi;
 use crate::cluster::standing::Standing;
-use crate::cluster::statuses::Statuses;
 use crate::cluster::writer::Writer;
 use crate::config::held::FileSources;
 use crate::drift::schema::Schemas;
@@ -152,7 +152,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let nobody = if client.is_some() { Answered::For(BTreeSet::new()) } else { Answered::NobodyToAsk };
     let (in_force, answered) = watch::channel(nobody);
     let (standing, fares) = watch::channel(Standing::default());
-    let progress = Followed::new(follow.clone(), answered, asked, reach.is_some().then_some(fares));
+    let (tallies, counted) = watch::channel(Arc::default());
+    let progress = Followed::new(follow.clone(), answered, asked, (reach.is_some().then_some(fares), counted));
     let status =
         Arc::new(Status::new(Arc::<Followed>::clone(&progress), follow.basis(), Arc::clone(&board), &metrics, &clock));
     let page = Listener::http(status_listen, status::router(status), Arc::clone(&metrics)).await?;
@@ -161,7 +162,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
     if let (Some(client), Some(objects)) = (client, objects) {
         let bundle = shown.bundle;
-        let (told, kept) = ((recorder, board), (store, forms));
+        let (told, kept) = ((recorder, board, tallies), (store, forms));
         let cluster = Cluster { client, reach, stand_down, standing, clock, bundle, metrics, in_force, told, kept };
         cluster.watch(&mut tasks, &ends, &follow, schemas, objects);
     }
@@ -297,83 +298,6 @@ fn certificates(
     let (renewal, shown) = Renewal::new(authority, Arc::clone(metrics), Arc::clone(clock))?;
     spawn(tasks, "certificates", renewal.run(ends.all()));
     Ok(shown)
-}
-
-/// The cluster's side of the wiring.
-struct Cluster {
-    client: kube::Client,
-    reach: Option<Reachable>,
-    stand_down: Duration,
-    standing: watch::Sender<Standing>,
-    clock: Clock,
-    bundle: watch::Receiver<Arc<str>>,
-    metrics: Arc<Metrics>,
-    in_force: watch::Sender<Answered>,
-    /// Who learns of what is recorded, and what was lately.
-    told: (Recorder, Arc<Board>),
-    /// What survives a restart, and what the API server makes of Git.
-    kept: (Arc<Store>, Option<Forms>),
-}
-
-/// The operator's objects in the cluster.
-struct Objects {
-    watching: Watching,
-    seen: watch::Receiver<Seen>,
-    asked: watch::Receiver<Arc<Asked>>,
-    landfast: watch::Sender<Option<String>>,
-}
-
-impl Objects {
-    fn watch(
-        self,
-        tasks: &mut Tasks,
-        ends: &Ends,
-        follow: &Follow,
-        (client, clock, board): (&kube::Client, &Clock, Arc<Board>),
-    ) {
-        let Self { watching, seen, asked, landfast } = self;
-        let (desired, wanted) = watch::channel(Arc::default());
-        let statuses =
-            Statuses { writer: Writer::new(client.clone()), desired: wanted, seen, clock: Arc::clone(clock) };
-        spawn(tasks, "objects", watching.run(ends.all()));
-        spawn(tasks, "told", statuses::desired(asked, (follow.clone(), board, Arc::clone(clock)), desired, ends.all()));
-        spawn(tasks, "statuses", statuses.run(ends.all()));
-        spawn(tasks, "identity", bridges::identity(client.clone(), landfast, ends.all()));
-    }
-}
-
-impl Cluster {
-    fn watch(self, tasks: &mut Tasks, ends: &Ends, follow: &Follow, schemas: Schemas, objects: Objects) {
-        let Self { client, reach, stand_down, standing, clock, bundle, metrics, in_force, told, kept } = self;
-        let (recorder, board) = told;
-        let answered = in_force.subscribe();
-        let (wanted, wanted_seen) = watch::channel(BTreeSet::new());
-        let (openapi, learnt) = OpenApi::new(client.clone(), schemas, wanted_seen);
-        spawn(tasks, "wanted", bridges::wanted(follow.basis(), follow.status(), wanted, ends.all()));
-        spawn(tasks, "openapi", openapi.run(ends.all()));
-        spawn(tasks, "learnt", bridges::learnt(learnt, follow.clone(), in_force, ends.all()));
-        let own = reach.as_ref().map_or(OWN_NAMESPACE, |reach| &reach.namespace);
-        incidents::watch(tasks, ends, follow, client.clone(), own, (&clock, recorder, &metrics), kept);
-        let asked = objects.asked.clone();
-        objects.watch(tasks, ends, follow, (&client, &clock, board));
-        let Some(Reachable { backend, namespace, hosts: _ }) = reach else { return };
-        let alarm = Arc::new(move |tampering: Tampering| {
-            let how = match tampering {
-                Tampering::Deleted => "deleted",
-                Tampering::Changed => "changed",
-            };
-            metrics.tampering.get_or_create(&Tampered { how }).inc();
-        });
-        let keeping = Keeping { client, backend, ca: bundle, namespace, stand_down, alarm, standing, clock };
-        let keeper = Keeper::new(keeping);
-        let (follow, early, end) = (follow.clone(), ends.all(), ends.all());
-        spawn(tasks, "webhooks", async move {
-            tokio::select! {
-                () = bridges::restored(&follow, answered, asked) => keeper.run(follow.basis(), end).await,
-                () = early => {}
-            }
-        });
-    }
 }
 
 /// Faults, one a line.

@@ -9,7 +9,8 @@ use crate::app::bridges::{Answered, is_loaded};
 use crate::app::configuration::Asked;
 use crate::cluster::standing::Standing;
 use crate::follow::{Follow, SourceStatus};
-use crate::serve::status::{ConfigurationReport, KEPT, Phase, Progress, SourceReport, WebhooksReport};
+use crate::reconcile::tally::{State, Tallies, Tally};
+use crate::serve::status::{ConfigurationReport, KEPT, ObjectsReport, Phase, Progress, SourceReport, WebhooksReport};
 
 /// The progress of the process.
 pub(super) struct Followed {
@@ -18,6 +19,8 @@ pub(super) struct Followed {
     asked: watch::Receiver<Arc<Asked>>,
     /// How our webhook configuration fares, where we keep it.
     webhooks: Option<watch::Receiver<Standing>>,
+    /// How the objects of each source stand, where there is a cluster.
+    tallies: watch::Receiver<Arc<Tallies>>,
     /// Once loaded is loaded: what a later commit brings holds nobody back.
     loaded: AtomicBool,
     draining: AtomicBool,
@@ -28,10 +31,10 @@ impl Followed {
         follow: Follow,
         answered: watch::Receiver<Answered>,
         asked: watch::Receiver<Arc<Asked>>,
-        webhooks: Option<watch::Receiver<Standing>>,
+        (webhooks, tallies): (Option<watch::Receiver<Standing>>, watch::Receiver<Arc<Tallies>>),
     ) -> Arc<Self> {
         let (loaded, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { follow, answered, asked, webhooks, loaded, draining })
+        Arc::new(Self { follow, answered, asked, webhooks, tallies, loaded, draining })
     }
 
     /// From now on nobody is to be sent here.
@@ -55,6 +58,9 @@ impl Progress for Followed {
     }
 
     fn sources(&self) -> Vec<SourceReport> {
+        let tallies = Arc::clone(&self.tallies.borrow());
+        let report =
+            |status: &SourceStatus| SourceReport { objects: tallies.get(&status.id).map(objects), ..report(status) };
         self.follow.status().borrow().iter().map(report).collect()
     }
 
@@ -97,5 +103,17 @@ fn report(status: &SourceStatus) -> SourceReport {
         faults: status.faults.iter().map(ToString::to_string).collect(),
         error: status.error.clone(),
         fetched: status.fetched,
+        objects: None,
+    }
+}
+
+fn objects(tally: &Tally) -> ObjectsReport {
+    ObjectsReport {
+        states: State::ALL.iter().map(|state| (state.name(), tally.count(*state))).collect(),
+        repaired: tally.repaired,
+        oldest_drift: tally.oldest,
+        unwatched: tally.unwatched.clone(),
+        fights: tally.fights.clone(),
+        stuck: tally.stuck.clone(),
     }
 }

@@ -61,12 +61,12 @@ fn of(told: &Told, sources: &[SourceStatus], safety: impl Fn(&str) -> safety::Co
         let conflict = notices(told, Topic::Conflict);
         conditions.push(Condition {
             kind: "Conflicted",
-            holds: !conflict.is_empty(),
+            holds: (!conflict.is_empty()).into(),
             reason: if conflict.is_empty() { "NoOverlap" } else { "Overlaps" },
             message: conflict,
         });
         let safety::Condition { kind, status, reason, message } = safety(&told.name);
-        conditions.push(Condition { kind, holds: status == "True", reason, message });
+        conditions.push(Condition { kind, holds: (status == "True").into(), reason, message });
     }
     let (kind, name, uid) = (told.kind.clone(), told.name.clone(), told.uid.clone());
     let more = source.map_or_else(|| json!({}), progress);
@@ -80,7 +80,7 @@ fn notices(told: &Told, topic: Topic) -> String {
 
 /// Whether an object is in force as it is written.
 fn accepted(told: &Told, kind: &'static str) -> Condition {
-    let is = |holds, reason, message| Condition { kind, holds, reason, message };
+    let is = |holds: bool, reason, message| Condition { kind, holds: holds.into(), reason, message };
     if !told.faults.is_empty() {
         let mut lines: Vec<_> = told.faults.iter().take(limits::FAULTS_SHOWN_MAX).cloned().collect();
         if told.faults.len() > lines.len() {
@@ -102,7 +102,7 @@ fn accepted(told: &Told, kind: &'static str) -> Condition {
 
 /// Whether what Git declares is in force.
 fn ready(source: &SourceStatus) -> Condition {
-    let is = |holds, reason, message| Condition { kind: "Ready", holds, reason, message };
+    let is = |holds: bool, reason, message| Condition { kind: "Ready", holds: holds.into(), reason, message };
     let revision = source.revision.as_ref().map(|revision| revision.commit.short().to_owned());
     match (&source.refused, &source.error, revision) {
         (Some(refused), _, revision) => {

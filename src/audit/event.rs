@@ -44,6 +44,12 @@ pub enum Reason {
     DriftRepaired,
     /// One could not be.
     CannotRepair,
+    /// An object differs, and the gate was not asked.
+    DriftSlippedPast,
+    /// Somebody moves a field again each time that it was brought back.
+    FightDetected,
+    /// Nobody does any more.
+    FightEnded,
 }
 
 impl Reason {
@@ -60,6 +66,9 @@ impl Reason {
             return Some(match repair.outcome {
                 Outcome::Repaired => Self::DriftRepaired,
                 Outcome::CannotRepair => Self::CannotRepair,
+                Outcome::SlippedPast => Self::DriftSlippedPast,
+                Outcome::FightDetected => Self::FightDetected,
+                Outcome::FightEnded => Self::FightEnded,
             });
         }
         match (record.enforced, record.ruling) {
@@ -85,13 +94,16 @@ impl Reason {
             Self::BreakGlassEnded => "BreakGlassEnded",
             Self::DriftRepaired => "DriftRepaired",
             Self::CannotRepair => "CannotRepair",
+            Self::DriftSlippedPast => "DriftSlippedPast",
+            Self::FightDetected => "FightDetected",
+            Self::FightEnded => "FightEnded",
         }
     }
 
     /// `Warning` where something was done to a write, else `Normal`.
     pub fn severity(self) -> &'static str {
         match self {
-            Self::DriftObserved | Self::BreakGlassEnded => "Normal",
+            Self::DriftObserved | Self::BreakGlassEnded | Self::FightEnded => "Normal",
             Self::DriftDenied
             | Self::DriftReverted
             | Self::DriftAnnotated
@@ -99,7 +111,9 @@ impl Reason {
             | Self::BreakGlassOpened
             | Self::BreakGlassUsed
             | Self::DriftRepaired
-            | Self::CannotRepair => "Warning",
+            | Self::CannotRepair
+            | Self::DriftSlippedPast
+            | Self::FightDetected => "Warning",
         }
     }
 }

@@ -56,6 +56,14 @@ pub struct Metrics {
     pub repairs: Family<Repaired, Counter>,
     /// Time from when an object was seen to differ to when it was brought back, in seconds.
     pub repair_seconds: Histogram,
+    /// Declared objects of each source, by how they stand to Git.
+    pub objects: Family<OfState, Gauge>,
+    /// Age of the oldest drift of each source, in seconds; 0 where there is none.
+    pub oldest_drift: Family<OfSource, Gauge<f64, AtomicU64>>,
+    /// Drifts that the gate was not asked about.
+    pub slipped_past: Family<OfSource, Counter>,
+    /// Fights that began.
+    pub fights: Family<OfSource, Counter>,
     /// Connections open to the webhook listener.
     pub connections: Gauge,
     /// TLS handshakes that failed or took too long.
@@ -125,6 +133,15 @@ pub struct Fetched {
     pub source: String,
     /// `new`, `unchanged` or `failed`.
     pub outcome: &'static str,
+}
+
+/// Labels of how objects stand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfState {
+    /// The GitSource.
+    pub source: String,
+    /// How they stand to Git.
+    pub state: &'static str,
 }
 
 /// Label of an attempt to bring an object back.
@@ -198,6 +215,10 @@ impl Metrics {
             source_faults: add.plain("source_faults", "Faults of each GitSource", Family::default()),
             repairs: add.plain("repairs", "Attempts to bring an object back to what Git declares", Family::default()),
             repair_seconds: add.seconds("repair", "From an object seen to differ to it brought back", &REPAIR_BUCKETS),
+            objects: add.plain("objects", "Declared objects, by how they stand to Git", Family::default()),
+            oldest_drift: add.plain("oldest_drift_seconds", "Age of the oldest drift", Family::default()),
+            slipped_past: add.plain("slipped_past", "Drifts that the gate was not asked about", Family::default()),
+            fights: add.plain("fights", "Fields moved again each time that they were repaired", Family::default()),
             connections: add.plain("connections", "Connections open to the webhook listener", Gauge::default()),
             handshakes_failed: add.plain("handshakes_failed", "TLS handshakes failed or too slow", Counter::default()),
             tampering: add.plain("tampering", "Webhook configuration deleted or changed by others", Family::default()),
@@ -273,7 +294,9 @@ impl Add<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::audit::metrics::{Asked, Failed, Fetched, IgnoredBy, Metrics, OfCluster, OfSource, Source, Tampered};
+    use crate::audit::metrics::{
+        Asked, Failed, Fetched, IgnoredBy, Metrics, OfCluster, OfSource, OfState, Source, Tampered,
+    };
     use crate::audit::record::tests::verdict;
     use crate::gate::verdict::Ruling;
 
@@ -309,6 +332,11 @@ mod tests {
         metrics.dropped("queue");
         metrics.repaired("repaired");
         metrics.repair_seconds.observe(0.1);
+        let of = OfSource { source: "shop".to_owned() };
+        metrics.slipped_past.get_or_create(&of).inc();
+        metrics.fights.get_or_create(&of).inc();
+        metrics.oldest_drift.get_or_create(&of).set(1.5);
+        metrics.objects.get_or_create(&OfState { source: of.source, state: "in_sync" }).set(1);
         metrics.failures.get_or_create(&Failed { entry: "guard", reason: "panic" }).inc();
         metrics.questions.get_or_create(&Asked { question: "fetch", outcome: "silence" }).inc();
         let (policy, rule, source) = ("shop".to_owned(), "legacy".to_owned(), "shop".to_owned());

@@ -18,6 +18,7 @@ pub mod fold;
 pub mod journal;
 pub mod log;
 pub mod metrics;
+pub mod passed;
 pub mod record;
 pub mod remedies;
 pub mod repair;

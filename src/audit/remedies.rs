@@ -86,13 +86,13 @@ impl Broken {
 }
 
 impl Mended {
-    /// All of some records, those that came to nothing first.
+    /// All of some records, what needs somebody most first.
     pub fn all<'r>(records: impl Iterator<Item = &'r Record>) -> Vec<Self> {
-        let mut mended: BTreeMap<(bool, String), Mended> = BTreeMap::new();
+        let mut mended: BTreeMap<(Outcome, String), Mended> = BTreeMap::new();
         for record in records {
             let Some(repair) = &record.repair else { continue };
-            let (came_back, kind) = (repair.outcome == Outcome::Repaired, record.object.kind_name());
-            let known = mended.entry((came_back, kind.clone())).or_insert_with(|| Mended {
+            let kind = record.object.kind_name();
+            let known = mended.entry((repair.outcome, kind.clone())).or_insert_with(|| Mended {
                 outcome: repair.outcome,
                 kind,
                 repairs: 0,
@@ -104,7 +104,8 @@ impl Mended {
             known.repairs += record.count;
             known.objects.insert(record.object.place());
             known.fields.extend(record.fields.iter().map(|field| field.path.clone()));
-            known.moved_by.extend(repair.moved_by.iter().map(|moved| moved.manager.clone()));
+            let names = repair.moved_by.iter().filter_map(|moved| moved.user.clone().or_else(|| moved.manager.clone()));
+            known.moved_by.extend(names);
             known.last = known.last.max(record.time);
         }
         mended.into_values().collect()

@@ -2,6 +2,8 @@
 //!
 //! Pure. Never holds a Secret's value, whatever it is given.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -33,22 +35,33 @@ pub struct Repaired {
     pub error: Option<String>,
 }
 
-/// Whether an object came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether an object came back, or what else was found of it; what needs somebody most comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It did.
-    Repaired,
     /// The server refuses it every way there is.
     CannotRepair,
+    /// Somebody moves a field again each time that it was brought back.
+    FightDetected,
+    /// It differs, and the gate was not asked.
+    SlippedPast,
+    /// It came back.
+    Repaired,
+    /// Nobody moves it again any more.
+    FightEnded,
 }
 
-/// Who had moved a field, by `managedFields`: that can be forged, so nothing rests on it.
+/// Who had moved a field. What `managedFields` says can be forged, so nothing rests on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Which field.
+    /// Which field; empty where it is the whole object.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
-    /// The manager.
-    pub manager: String,
+    /// The manager that owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// The user, where the gate was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// When it wrote last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Timestamp>,
@@ -102,9 +115,12 @@ impl Record {
         let reason = match repaired.outcome {
             Outcome::Repaired => "was brought back to what Git declares",
             Outcome::CannotRepair => "could not be brought back to what Git declares",
+            Outcome::SlippedPast => "differs from Git, and the gate was not asked",
+            Outcome::FightDetected => "is moved again each time that it is brought back",
+            Outcome::FightEnded => "stays as it was brought back",
         };
         Self {
-            id: identity(key, &repaired, &fields, now),
+            id: identity((key, about.uid.unwrap_or_default()), &repaired, &fields, now),
             time: now,
             count: 1,
             uid: about.uid.unwrap_or_default().to_owned(),
@@ -154,29 +170,48 @@ fn message(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson]) -> String
         (Outcome::Repaired, _) if fields.is_empty() => format!("{key} was applied again"),
         (Outcome::Repaired, _) => format!("{key} differed from Git in {count} and is brought back"),
         (Outcome::CannotRepair, _) => format!("{key} differs from Git in {count} and cannot be brought back"),
+        (Outcome::SlippedPast, "Missing") => format!("{key} is missing, and the gate was not asked"),
+        (Outcome::SlippedPast, _) => format!("{key} differs from Git in {count}, and the gate was not asked"),
+        (Outcome::FightDetected, _) => format!("{key} is moved again each time that it is brought back"),
+        (Outcome::FightEnded, _) => format!("{key} stays as it was brought back"),
     };
     let line = |field: &FieldJson| {
         let value =
             |value: &Option<serde_json::Value>| value.as_ref().map_or("nothing".to_owned(), ToString::to_string);
         let mover = repaired.moved_by.iter().find(|moved| moved.path == field.path);
-        let by = mover.map(|moved| match moved.time {
-            Some(time) => format!(", moved by {} at {time}", moved.manager),
-            None => format!(", moved by {}", moved.manager),
-        });
-        let by = by.unwrap_or_default();
+        let by = mover.map(|moved| format!(", moved by {moved}")).unwrap_or_default();
         if is_secret(key) {
             return format!("  {}: another value than in Git{by}", field.path);
         }
         format!("  {}: {} in Git, {} live{by}", field.path, value(&field.git), value(&field.before))
     };
     let shown = fields.iter().take(FIELDS_SHOWN_MAX).map(line);
-    let error = repaired.error.as_ref().map(|error| format!("the API server says: {error}"));
-    std::iter::once(first).chain(shown).chain(error).collect::<Vec<_>>().join("\n")
+    let whole = repaired.moved_by.iter().filter(|moved| !fields.iter().any(|field| field.path == moved.path));
+    let whole = whole.map(|moved| format!("  moved by {moved}"));
+    let error = repaired.error.as_ref().map(|error| match repaired.outcome {
+        Outcome::Repaired | Outcome::CannotRepair => format!("the API server says: {error}"),
+        Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded => error.clone(),
+    });
+    std::iter::once(first).chain(shown).chain(whole).chain(error).collect::<Vec<_>>().join("\n")
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.manager, &self.user) {
+            (Some(manager), Some(user)) => write!(f, "{user} as {manager}")?,
+            (Some(name), None) | (None, Some(name)) => f.write_str(name)?,
+            (None, None) => f.write_str("nobody knows whom")?,
+        }
+        match self.time {
+            Some(time) => write!(f, " at {time}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Each repair is one of its own: only the same within the same second is the same. What cannot be repaired is tried again and again,
-/// and told once in a while.
-fn identity(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson], now: Timestamp) -> String {
+/// and told once in a while. What slipped past is the same whoever finds it, and whenever.
+fn identity((key, uid): (&ObjectKey, &str), repaired: &Repaired, fields: &[FieldJson], now: Timestamp) -> String {
     let mut digest = Parts(Sha256::new());
     digest.add("repair");
     digest.add(&format!("{key:?}"));
@@ -184,13 +219,21 @@ fn identity(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson], now: Tim
     digest.add(match repaired.outcome {
         Outcome::Repaired => "repaired",
         Outcome::CannotRepair => "cannot repair",
+        Outcome::SlippedPast => "slipped past",
+        Outcome::FightDetected => "fight detected",
+        Outcome::FightEnded => "fight ended",
     });
     for field in fields {
         digest.add(&field.path);
         digest.add(&field.before.as_ref().map(ToString::to_string).unwrap_or_default());
     }
     let window = match repaired.outcome {
-        Outcome::Repaired => 1,
+        Outcome::SlippedPast => {
+            digest.add(uid);
+            digest.add(&repaired.moved_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+            return digest.id();
+        }
+        Outcome::Repaired | Outcome::FightDetected | Outcome::FightEnded => 1,
         Outcome::CannotRepair => i64::try_from(CANNOT_REPAIR_FOLD.as_secs()).unwrap_or(i64::MAX),
     };
     digest.add(&now.as_second().div_euclid(window).to_string());
@@ -213,7 +256,8 @@ mod tests {
             origin: None,
         };
         let time = "2026-11-30T12:00:00Z".parse().ok();
-        let moved_by = vec![Moved { path: "data.k".to_owned(), manager: "kubectl-edit".to_owned(), time }];
+        let moved_by =
+            vec![Moved { path: "data.k".to_owned(), manager: Some("kubectl-edit".to_owned()), user: None, time }];
         let error = (outcome == Outcome::CannotRepair).then(|| "no".to_owned());
         let repaired = Repaired { outcome, cause: cause.to_owned(), manager: None, moved_by, error };
         let field = Field {
@@ -244,8 +288,25 @@ mod tests {
     }
 
     #[test]
+    fn what_slipped_past_is_one_record_whenever_it_is_found() {
+        let at = |second| {
+            let mut told = record("ConfigMap", Outcome::SlippedPast, "Drifted");
+            let repaired = told.repair.take().unwrap();
+            identity(
+                (&ObjectKey::new("", "ConfigMap", "shop", "web"), "u"),
+                &repaired,
+                &told.fields,
+                Timestamp::from_second(second).unwrap(),
+            )
+        };
+        assert_eq!(at(0), at(90));
+    }
+
+    #[test]
     fn a_secret_leaves_no_value() {
-        let json = serde_json::to_string(&record("Secret", Outcome::Repaired, "Drifted")).unwrap();
-        assert!(!json.contains("aHVudGVyMg==") && !json.contains("b3RoZXI="), "{json}");
+        for outcome in [Outcome::Repaired, Outcome::SlippedPast, Outcome::FightDetected] {
+            let json = serde_json::to_string(&record("Secret", outcome, "Drifted")).unwrap();
+            assert!(!json.contains("aHVudGVyMg==") && !json.contains("b3RoZXI="), "{json}");
+        }
     }
 }

@@ -65,7 +65,7 @@ pub struct Report {
     pub over: Vec<String>,
     /// Break-glass, by its reason.
     pub glasses: Vec<Broken>,
-    /// Repairs, those that came to nothing first.
+    /// Repairs, and what was found of objects; what needs somebody most first.
     pub repairs: Vec<Mended>,
 }
 
@@ -122,6 +122,8 @@ impl Ledger {
                     self.used.insert(used);
                 }
             }
+            // Nobody's write was ruled.
+            Line::Record(record) if record.repair.is_some() => {}
             Line::Record(record) if record.time >= self.until => {}
             // What is safe hangs on a whole day, however short the span.
             Line::Record(record) if record.time < self.since => self.refusals.take(&record),

@@ -15,6 +15,7 @@ use crate::audit::event::{EventSink, Events, Told};
 use crate::audit::fold::{Fold, Folded};
 use crate::audit::journal::{Journal, Line};
 use crate::audit::metrics::Metrics;
+use crate::audit::passed::Passed;
 use crate::audit::record::{Record, Seen};
 use crate::audit::usage::{Usage, Used};
 use crate::audit::{Clock, log};
@@ -27,6 +28,7 @@ pub struct Recorder {
     queue: mpsc::Sender<Entry>,
     metrics: Arc<Metrics>,
     usage: Arc<Usage>,
+    passed: Arc<Passed>,
 }
 
 /// What is on the record.
@@ -81,7 +83,8 @@ impl Audit {
     ) -> Self {
         let (sender, queue) = mpsc::channel(limits::RECORD_QUEUE);
         let (told, events) = sink.map(|sink| Events::new(sink, Arc::clone(&metrics), Arc::clone(&clock))).unzip();
-        let recorder = Recorder { queue: sender, metrics: Arc::clone(&metrics), usage: Arc::default() };
+        let passed = Arc::new(Passed::of(&board.latest()));
+        let recorder = Recorder { queue: sender, metrics: Arc::clone(&metrics), usage: Arc::default(), passed };
         Self {
             recorder,
             sinks: Sinks {
@@ -114,6 +117,7 @@ impl Recorder {
         self.metrics.decided(verdict);
         if effect == Effect::Stored {
             self.usage.noted(verdict, now).into_iter().for_each(|used| self.hand_in(Entry::Used(used)));
+            self.passed.note(verdict, now);
         }
         match (verdict.ruling, effect) {
             (Ruling::Allow, Effect::Stored) if verdict.glass.is_some() => {
@@ -124,6 +128,11 @@ impl Recorder {
                 self.record(Record::of(verdict, &seen(), now));
             }
         }
+    }
+
+    /// What the gate let in a moment ago.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
     }
 
     /// Hands a record in; a full queue drops and counts it.

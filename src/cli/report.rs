@@ -247,6 +247,9 @@ fn repairs(report: &Report, paint: Paint) -> String {
         let outcome = match repair.outcome {
             Outcome::Repaired => "brought back",
             Outcome::CannotRepair => "cannot be",
+            Outcome::FightDetected => "fought over",
+            Outcome::SlippedPast => "slipped past",
+            Outcome::FightEnded => "at peace again",
         };
         let (fields, objects, by) = (listed(&repair.fields), listed(&repair.objects), listed(&repair.moved_by));
         table.add([repair.repairs.to_string(), outcome.to_owned(), repair.kind.clone(), fields, objects, by]);

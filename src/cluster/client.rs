@@ -9,6 +9,7 @@ use kube::api::{GetParams, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::Request;
 use kube::{Api, Client, Config};
+use serde_json::Value;
 
 use crate::cluster::call::{CallError, within_time};
 
@@ -93,6 +94,14 @@ pub async fn get(client: &Client, place: &str, name: &str) -> Result<Option<Stri
         Err(error) if error.is_missing(name) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Reads the objects of this name at this path: of all namespaces, where the path names none.
+pub async fn named(client: &Client, place: &str, name: &str) -> Result<Vec<Value>, CallError> {
+    let named = ListParams::default().fields(&format!("metadata.name={name}"));
+    let request = Request::new(place).list(&named).map_err(kube::Error::BuildRequest)?;
+    let list: Value = within_time(client.request(request)).await?;
+    Ok(list["items"].as_array().cloned().unwrap_or_default())
 }
 
 async fn from_file(path: PathBuf, file: Result<Kubeconfig, KubeconfigError>) -> Result<Config, ClientError> {

@@ -32,10 +32,37 @@ pub struct Desired {
     pub uid: String,
     /// The generation that this speaks of.
     pub generation: i64,
-    /// Answers of True or False.
+    /// Answers of True, False or Unknown.
     pub conditions: Vec<Condition>,
     /// The other members of its status.
     pub more: Value,
+}
+
+/// Whether something is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// It is.
+    True,
+    /// It is not.
+    False,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+impl Holds {
+    fn name(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
 }
 
 /// One answer.
@@ -44,7 +71,7 @@ pub struct Condition {
     /// What is true or false.
     pub kind: &'static str,
     /// Whether it is so.
-    pub holds: bool,
+    pub holds: Holds,
     /// One word on why.
     pub reason: &'static str,
     /// Why, for a person.
@@ -61,7 +88,12 @@ pub struct Statuses {
     pub seen: watch::Receiver<Seen>,
     /// Since when something is so.
     pub clock: Clock,
+    /// Under which name: of one status several tell, each their own members.
+    pub manager: &'static str,
 }
+
+/// The name under which the leader tells how the objects of a source stand.
+pub const REPAIR_MANAGER: &str = "landfast-repair";
 
 impl Statuses {
     /// Runs until `shutdown` resolves or nobody has anything to tell any more.
@@ -102,10 +134,10 @@ impl Statuses {
     async fn write(&self, desired: &Desired) -> bool {
         let live = self.seen.borrow().statuses.get(&desired.uid).cloned().unwrap_or_default();
         let status = desired.status(&live, (self.clock)());
-        if status == live {
+        if says(&live, &status) {
             return true;
         }
-        match self.writer.apply_status(desired, status).await {
+        match self.writer.apply_status(desired, status, self.manager).await {
             Ok(()) => true,
             // It is gone, or another of its name has come.
             Err(error) if matches!(error.status(), Some(404 | 409)) => true,
@@ -123,6 +155,14 @@ impl Statuses {
     }
 }
 
+/// Whether a status says this already, whatever else others tell in it.
+fn says(live: &Value, status: &Value) -> bool {
+    let conditions = |status: &Value| status["conditions"].as_array().cloned().unwrap_or_default();
+    let told = conditions(live);
+    conditions(status).iter().all(|condition| told.contains(condition))
+        && status.as_object().into_iter().flatten().all(|(name, value)| name == "conditions" || live[name] == *value)
+}
+
 impl Desired {
     /// The status; what is as it was keeps its time.
     fn status(&self, live: &Value, now: Timestamp) -> Value {
@@ -134,7 +174,7 @@ impl Desired {
                 kept["observedGeneration"] = json!(self.generation);
                 return kept;
             }
-            let status = if condition.holds { "True" } else { "False" };
+            let status = condition.holds.name();
             let since = before.filter(|before| before["status"] == status).map_or_else(
                 || json!(now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
                 |before| before["lastTransitionTime"].clone(),
@@ -171,13 +211,18 @@ mod tests {
 
     #[test]
     fn a_refusal_that_another_replica_knows_of_stands_until_it_is_old() {
-        let desired = |holds, message: &str| Desired {
+        let desired = |holds: bool, message: &str| Desired {
             kind: "DriftPolicy".to_owned(),
             plural: "driftpolicies",
             name: "shop".to_owned(),
             uid: "u".to_owned(),
             generation: 2,
-            conditions: vec![Condition { kind: SAFE_TO_ENFORCE, holds, reason: "R", message: message.to_owned() }],
+            conditions: vec![Condition {
+                kind: SAFE_TO_ENFORCE,
+                holds: holds.into(),
+                reason: "R",
+                message: message.to_owned(),
+            }],
             more: json!({}),
         };
         let at = |text: &str| text.parse::<Timestamp>().unwrap();

@@ -382,6 +382,7 @@ mod tests {
             owners: Arc::new(Nobody),
             faults: Arc::default(),
             refused: None,
+            heads: Arc::default(),
         };
         Basis {
             sources: [(id, Arc::new(source))].into(),

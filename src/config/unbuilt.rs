@@ -2,7 +2,7 @@
 //! building one of them means deleting its line.
 
 use crate::config::crd::{DriftPolicy, GitSource, Render, SourceRef, Spec, Transport};
-use crate::gate::repair::{Repair, RepairBy, RepairMode};
+use crate::gate::repair::{Repair, RepairMode};
 
 /// The members of an object that are not built yet, as a person writes them.
 pub(super) fn members(spec: &Spec) -> Vec<&'static str> {
@@ -32,7 +32,6 @@ fn of_policy(policy: &DriftPolicy) -> Vec<&'static str> {
     };
     chosen([
         ("spec.repair.mode Manual", repair.is_some_and(|repair| repair.mode == RepairMode::Manual)),
-        ("spec.repair.by Deployer", repairs(&|repair| repair.by == Some(RepairBy::Deployer))),
         ("spec.repair.prune", repairs(&|repair| repair.prune)),
         ("spec.repair.holdAbove", repairs(&|repair| repair.hold_above.is_some())),
     ])

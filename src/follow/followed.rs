@@ -215,6 +215,7 @@ impl Followed {
                 .refused
                 .as_ref()
                 .and_then(|refused| Some((refused.commit.clone(), refused.faults.first()?.clone()))),
+            heads: self.standing.heads.iter().map(|head| (head.commit.clone(), head.observed)).collect(),
         }
     }
 }

@@ -73,6 +73,17 @@ pub struct Source {
     pub faults: Arc<Vec<Fault>>,
     /// The newest commit, where it could not be put in force, and the first reason.
     pub refused: Option<(CommitId, Fault)>,
+    /// The commits that were in force within `maxLag`, and when each was first seen as the head, the oldest first.
+    pub heads: Arc<[(CommitId, Timestamp)]>,
+}
+
+impl Source {
+    /// When a commit was first seen as the head; `None` where it was not, or only together with a later one.
+    pub fn observed(&self, commit: &str) -> Option<Timestamp> {
+        let place = self.heads.iter().rposition(|(head, _)| *head.0 == *commit)?;
+        let (_, at) = self.heads.get(place)?;
+        self.heads.get(place + 1).is_none_or(|(_, next)| next != at).then_some(*at)
+    }
 }
 
 /// Who owns a file.

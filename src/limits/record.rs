@@ -15,6 +15,14 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * MIB as u64;
 /// Coarse time of a record id: equal refusals within it are one record.
 pub const RECORD_FOLD: Duration = Duration::from_mins(1);
 
+/// How long it is remembered which drift the gate let in, and of how many objects: the reconciler sees what was stored within
+/// moments, or when the API server is back.
+pub const PASSED_AGE_MAX: Duration = Duration::from_mins(2);
+/// See [`PASSED_AGE_MAX`]. Of more the longest ago is forgotten.
+pub const PASSED_OBJECTS_MAX: usize = 4_096;
+/// Fields of one object that are remembered so.
+pub const PASSED_FIELDS_MAX: usize = 64;
+
 /// How long a policy is held unsafe to enforce after a deployer or the control plane would have been denied by it.
 pub const SAFETY_WINDOW: Duration = Duration::from_hours(24);
 

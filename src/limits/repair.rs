@@ -32,3 +32,38 @@ pub const WATCH_FORBIDDEN_RETRY: Duration = Duration::from_mins(1);
 
 /// Objects in one page of a list: pages of some megabytes.
 pub const WATCH_PAGE: u32 = 250;
+
+/// Flips of one field after repairs, within [`FIGHT_WINDOW`], that are a fight.
+pub const FIGHT_FLIPS: usize = 3;
+/// See [`FIGHT_FLIPS`]. A deployer that comes by every 10 minutes is within it.
+pub const FIGHT_WINDOW: Duration = Duration::from_hours(1);
+/// Flips of one object that are remembered.
+pub const FIGHT_REMEMBERED: usize = 16;
+/// Fields and writers that a fight names.
+pub const FIGHT_FIELDS_MAX: usize = 16;
+/// See [`FIGHT_FIELDS_MAX`].
+pub const FIGHT_MOVERS_MAX: usize = 4;
+/// First and longest wait of repairs of an object that is fought over; doubled with each flip.
+pub const FIGHT_WAIT_MIN: Duration = Duration::from_secs(10);
+/// See [`FIGHT_WAIT_MIN`].
+pub const FIGHT_WAIT_MAX: Duration = Duration::from_hours(1);
+/// How long a field stays put before a fight is over: three times as long as its opponent took at most, within these bounds.
+pub const FIGHT_CALM_MIN: Duration = Duration::from_secs(30);
+/// See [`FIGHT_CALM_MIN`].
+pub const FIGHT_CALM_MAX: Duration = Duration::from_hours(3);
+
+// Enough flips fit into what is remembered, and an opponent as slow as the window allows is still waited for.
+const _: () = assert!(FIGHT_FLIPS <= FIGHT_REMEMBERED);
+const _: () = assert!(FIGHT_CALM_MAX.as_secs() >= FIGHT_WINDOW.as_secs());
+
+/// How often it is counted, at most, how the objects of each source stand.
+pub const TALLY_INTERVAL: Duration = Duration::from_secs(1);
+/// Fights, and objects that cannot be brought back, that a status names.
+pub const TALLY_SHOWN_MAX: usize = 5;
+/// How often the status of a GitSource says anew how its objects stand, at most.
+pub const TALLY_WRITE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a deployer that was asked is waited for: reconciling one Kustomization, or syncing one object, takes seconds.
+pub const DEPLOYER_ANSWER_MAX: Duration = Duration::from_secs(45);
+/// When a deployer that is at work is asked again.
+pub const DEPLOYER_BUSY_RETRY: Duration = Duration::from_secs(5);

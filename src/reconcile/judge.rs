@@ -20,8 +20,9 @@ use crate::gate::live::Look;
 use crate::gate::managers;
 use crate::gate::message::is_secret;
 use crate::reconcile::apply::{Done, Failure};
+use crate::reconcile::asking::is_asked;
 use crate::reconcile::plan::{By, Cause, Held, Plan, Repair, plan};
-use crate::reconcile::record::{Ending, record};
+use crate::reconcile::record::{Ending, Matter, record};
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
 use crate::reconcile::standing::{Answer, Fingerprint, Presence, Settled, Stance};
@@ -118,13 +119,27 @@ impl Reconciler {
         let (now, basis) = ((self.clock)(), Arc::clone(&self.basis));
         let Some(look) = Look::at(&basis, key, now) else { return };
         let held = Held::of(&look, self.standings.entry(key), sight.as_ref().map(Sight::raw), forms, now);
+        let agrees = sight.is_some() && held.agrees.is_some() && held.gap.drift.is_empty();
+        self.settle_asked(key, agrees);
+        if let Some(sight) = sight.as_ref().filter(|_| agrees) {
+            self.note_deployer(&look, sight);
+        }
         self.note(&look, &held, sight.as_ref(), now);
+        if self.leads() {
+            self.notice(&look, &held, sight.as_ref(), now);
+        }
         let home = ObjectKey::new("", "Namespace", "", key.namespace());
         let home = self.standings.get(&home).filter(|_| basis.index.objects.contains_key(&home));
         let Some(known) = self.standings.get(key) else { return };
         let planned = plan(&look, known, held, home, now);
         let is_open = matches!(planned, Plan::Repair(_) | Plan::Wait(..));
-        self.standings.entry(key).open = is_open;
+        let known = self.standings.entry(key);
+        known.open = is_open;
+        known.why = match &planned {
+            Plan::Leave(why) | Plan::Wait(why, _) => Some(*why),
+            Plan::Learn(_) | Plan::Repair(_) => None,
+        };
+        self.untallied = true;
         let leads = self.leads();
         match planned {
             Plan::Leave(why) => debug!(%key, ?why, "Left as it is"),
@@ -143,6 +158,7 @@ impl Reconciler {
                     self.learn(key, sight, of);
                 }
             }
+            Plan::Repair(repair) if is_asked(&look) => self.ask(&look, sight, repair),
             Plan::Repair(repair) => self.repair(key, sight, repair),
         }
     }
@@ -215,6 +231,7 @@ impl Reconciler {
                 let is_again = known.attempts.unsettled.replace(repair.fingerprint) == Some(repair.fingerprint);
                 if is_again {
                     known.attempts.fail(now, UNSETTLED.to_owned());
+                    known.attempts.refused = true;
                 }
                 if repair.by == By::Landfast {
                     known.memory.applied = Some(repair.fingerprint);
@@ -239,24 +256,30 @@ impl Reconciler {
                 let ending = Ending { outcome: Outcome::CannotRepair, manager, error: Some(said), moved_by };
                 self.tell(key, repair, ending);
                 self.fail(key, &error);
+                self.standings.entry(key).attempts.refused = true;
             }
         }
     }
 
     /// Puts on the record how a repair ended.
-    fn tell(&self, key: &ObjectKey, repair: &Repair, ending: Ending<'_>) {
+    pub(super) fn tell(&mut self, key: &ObjectKey, repair: &Repair, ending: Ending<'_>) {
         let (now, outcome) = ((self.clock)(), ending.outcome);
-        let look = Look::at(&self.basis, key, now);
+        let basis = Arc::clone(&self.basis);
+        let look = Look::at(&basis, key, now);
         let (Some(look), Some(known)) = (look, self.standings.get(key)) else { return };
-        self.metrics.repaired(match outcome {
-            Outcome::Repaired => "repaired",
-            Outcome::CannotRepair => "cannot_repair",
-        });
+        match outcome {
+            Outcome::Repaired => {
+                self.metrics.repaired("repaired");
+                *self.repairs.entry(look.entry.source.clone()).or_default() += 1;
+            }
+            Outcome::CannotRepair => self.metrics.repaired("cannot_repair"),
+            Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded => {}
+        }
         if let (Outcome::Repaired, Stance::Differs { since, .. }) = (outcome, &known.stance) {
             let took = now.duration_since(*since).unsigned_abs();
             self.metrics.repair_seconds.observe(took.as_secs_f64());
         }
-        self.recorder.record(record(&look, known, repair, ending, now));
+        self.recorder.record(record(&look, known, &Matter::of(repair), ending, now));
     }
 
     /// Has an object tried again later, later each time.

@@ -16,29 +16,38 @@
 //! | [`sight`] | what does an object look like on the wire? JSON unread, never kept | |
 //! | [`standing`] | what is known of each object: there or not, agrees or not, with what it agreed before | pure |
 //! | [`plan`](mod@plan) | what is to be done with one object, and why | pure |
+//! | [`fight`] | is it moved again each time that it is brought back, and by whom | pure |
+//! | [`tally`] | how do the objects of each source stand | pure |
 //! | [`body`] | what is sent | pure |
 //! | [`record`] | what is put on the record of a repair | pure |
 //! | [`turns`] | whose turn is it | pure |
 //! | `watch` | what happens? One stream a kind, all in one | edge |
 //! | `run` | the loop: what wakes it, and what that means | edge |
 //! | `judge` | what follows from how an object looks: compared, noted, planned, begun. The one way in | edge |
+//! | `notice` | what of a drift is news: what the gate was not asked about, and fights | edge |
+//! | [`deployer`] | who deploys an object, and can it be asked | pure |
+//! | `asking` | how is a deployer asked, and what where it does not answer | edge |
 //! | `work` | what takes time: a look, a question to the server, a repair | edge |
 //! | `apply` | how is one repair carried out (apply, then the whole item, then the whole list) | edge |
 //!
-//! Where the rest belongs: `fight.rs` (pure) reads a history of flips that [`standing::Known`] carries, and [`plan::Plan::Wait`]
-//! is its answer; `threshold.rs` (pure) says over the counts of differing objects of a source whether [`plan::Plan::Repair`] is
+//! Where the rest belongs: `threshold.rs` (pure) says over the counts of differing objects of a source whether [`plan::Plan::Repair`] is
 //! held; `approval.rs` keeps what a person approved, and the plan asks it where the mode is Manual; `prune.rs` plans on entries
 //! whose head is gone; `deployer.rs` asks Argo CD and Flux in the place of `apply`. All of them come in between `plan` and the
 //! beginning of the work, in `judge` (`Reconciler::consider`).
 
 mod apply;
+mod asking;
 pub mod body;
+pub mod deployer;
+pub mod fight;
 mod judge;
+mod notice;
 pub mod plan;
 pub mod record;
 mod run;
 pub mod sight;
 pub mod standing;
+pub mod tally;
 pub mod turns;
 mod watch;
 mod work;

@@ -58,6 +58,10 @@ pub enum Why {
     Grant,
     /// An attempt failed a moment ago.
     Failed,
+    /// It is fought over.
+    Fight,
+    /// Its deployer was asked to bring it back.
+    Asked,
 }
 
 /// How one object is brought back.
@@ -255,6 +259,12 @@ fn waits(look: &Look<'_>, known: &Known, home: Option<&Known>, missing: bool, no
     if missing && home.is_some_and(homeless) {
         // It is planned again when its Namespace is there.
         return Some(Plan::Leave(Why::Homeless));
+    }
+    if let Some(standoff) = known.standoff().filter(|standoff| standoff.until > now) {
+        return Some(Plan::Wait(Why::Fight, standoff.until));
+    }
+    if let Some(asked) = known.asked.as_ref().filter(|asked| asked.until > now) {
+        return Some(Plan::Wait(Why::Asked, asked.until));
     }
     match known.attempts.again {
         Some(again) if again > now => Some(Plan::Wait(Why::Failed, again)),

@@ -16,7 +16,25 @@ use crate::reconcile::plan::{Cause, Repair};
 use crate::reconcile::sight::Sight;
 use crate::reconcile::standing::{Fingerprint, Known};
 
-/// How a repair ended, for its record.
+/// What a record is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Matter<'a> {
+    /// Why the object is to be brought back.
+    pub cause: Cause,
+    /// What it is held to.
+    pub fingerprint: Fingerprint,
+    /// What differs; empty where it is the whole object.
+    pub drift: &'a [Change],
+}
+
+impl<'a> Matter<'a> {
+    /// Of a repair.
+    pub fn of(repair: &'a Repair) -> Self {
+        Self { cause: repair.cause, fingerprint: repair.fingerprint, drift: &repair.drift }
+    }
+}
+
+/// How a repair ended, or what else is to be told, for its record.
 #[derive(Debug)]
 pub struct Ending<'a> {
     /// Whether the object came back.
@@ -34,18 +52,18 @@ pub fn movers(repair: &Repair, sight: Option<&Sight>) -> Vec<Moved> {
     let object = sight.and_then(|sight| serde_json::from_str::<Value>(sight.raw().get()).ok()).unwrap_or_default();
     let moved = repair.drift.iter().filter_map(|change| {
         let mover = managers::mover(&object, &change.path)?;
-        Some(Moved { path: change.path.to_string(), manager: mover.manager, time: mover.time })
+        Some(Moved { path: change.path.to_string(), manager: Some(mover.manager), user: None, time: mover.time })
     });
     moved.collect()
 }
 
-/// The record of a repair that ended.
-pub fn record(look: &Look<'_>, known: &Known, repair: &Repair, ending: Ending<'_>, now: Timestamp) -> Record {
+/// The record of a repair that ended, or of something else that was found.
+pub fn record(look: &Look<'_>, known: &Known, matter: &Matter<'_>, ending: Ending<'_>, now: Timestamp) -> Record {
     let key = look.key();
     let head = look.entry.head.as_deref();
     let revision = look.source.and_then(|source| source.revision.as_ref()).map(|revision| &*revision.0);
     // Lines are those of the declaration in force.
-    let told = head.filter(|head| Fingerprint::of(&head.json) == repair.fingerprint);
+    let told = head.filter(|head| Fingerprint::of(&head.json) == matter.fingerprint);
     let origin = |node: usize| told.and_then(|head| origin(head, node, revision));
     let field = |change: &Change| Field {
         path: change.path.to_string(),
@@ -53,7 +71,7 @@ pub fn record(look: &Look<'_>, known: &Known, repair: &Repair, ending: Ending<'_
         live: change.written.clone(),
         origin: origin(change.node),
     };
-    let fields: Vec<Field> = repair.drift.iter().map(field).collect();
+    let fields: Vec<Field> = matter.drift.iter().map(field).collect();
     let about = About {
         key,
         version: head.map_or("", |head| &head.version),
@@ -64,7 +82,7 @@ pub fn record(look: &Look<'_>, known: &Known, repair: &Repair, ending: Ending<'_
         origin: origin(0),
     };
     let Ending { outcome, manager, error, moved_by } = ending;
-    let cause = match repair.cause {
+    let cause = match matter.cause {
         Cause::Missing => "Missing",
         Cause::Drifted => "Drifted",
         Cause::Moved => "Moved",

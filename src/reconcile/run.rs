@@ -23,10 +23,11 @@ use crate::audit::sinks::Recorder;
 use crate::cluster::form::Forms;
 use crate::cluster::writer::Writer;
 use crate::drift::declared::ObjectKey;
-use crate::gate::basis::{Basis, Entry};
+use crate::gate::basis::{Basis, Entry, SourceId};
 use crate::gate::facts::Facts;
 use crate::limits;
-use crate::reconcile::standing::{Attempts, Memory, Presence, Standings};
+use crate::reconcile::standing::{Attempts, Known, Memory, Presence, Stance, Standings};
+use crate::reconcile::tally::{Tallies, tallies};
 use crate::reconcile::turns::Turns;
 use crate::reconcile::watch::{Heard, Watched, Watches, wanted};
 use crate::reconcile::work::Work;
@@ -50,6 +51,8 @@ pub struct Reconciling {
     pub recorder: Recorder,
     /// Counts it.
     pub metrics: Arc<Metrics>,
+    /// Learns how the objects of each source stand.
+    pub tallies: watch::Sender<Arc<Tallies>>,
 }
 
 /// Brings back what differs from Git.
@@ -77,6 +80,12 @@ pub struct Reconciler {
     ledger: Ledger,
     pub(super) recorder: Recorder,
     pub(super) metrics: Arc<Metrics>,
+    /// Repairs of each source since the start.
+    pub(super) repairs: BTreeMap<SourceId, u64>,
+    tallies: watch::Sender<Arc<Tallies>>,
+    /// Whether something was learnt since all was counted, and when that was.
+    pub(super) untallied: bool,
+    tallied: Instant,
 }
 
 /// All that can wake the loop.
@@ -87,12 +96,13 @@ enum Event {
     Done(Box<Work>),
     Heard(Watched, Box<Heard>),
     Due,
+    Tally,
 }
 
 impl Reconciler {
     /// Prepares; nothing is watched before [`run`](Self::run). Blocks.
     pub fn new(reconciling: Reconciling) -> Self {
-        let Reconciling { client, mut basis, leads, forms, clock, store, recorder, metrics } = reconciling;
+        let Reconciling { client, mut basis, leads, forms, clock, store, recorder, metrics, tallies } = reconciling;
         let (ledger, remembered) = store.standings::<Memory>();
         let remembered = remembered.into_iter().filter_map(|(key, memory)| Some((ObjectKey::read(&key)?, memory)));
         let current = Arc::clone(&basis.borrow_and_update());
@@ -116,6 +126,10 @@ impl Reconciler {
             ledger,
             recorder,
             metrics,
+            repairs: BTreeMap::new(),
+            tallies,
+            untallied: true,
+            tallied: Instant::now(),
         }
     }
 
@@ -131,6 +145,7 @@ impl Reconciler {
                     None => std::future::pending().await,
                 }
             };
+            let (is_due, tally) = (self.untallied, sleep_until(self.tallied + limits::TALLY_INTERVAL));
             let event = tokio::select! {
                 biased;
                 () = &mut shutdown => Event::Shutdown,
@@ -138,15 +153,17 @@ impl Reconciler {
                 changed = self.leads.changed() => if changed.is_ok() { Event::Leads } else { Event::Shutdown },
                 Some(work) = self.work.next() => Event::Done(Box::new(work)),
                 () = due => Event::Due,
+                () = tally, if is_due => Event::Tally,
                 (kind, heard) = self.watches.next() => Event::Heard(kind, Box::new(heard)),
             };
             match event {
                 Event::Shutdown => return self.remember(),
                 Event::Basis => self.turn(),
-                Event::Leads => self.look_at_what_is_open(),
+                Event::Leads => self.look_at_what_differs(),
                 Event::Done(work) => self.end(*work),
                 Event::Heard(kind, heard) => self.hear(&kind, *heard),
                 Event::Due => self.look_at_what_is_due(),
+                Event::Tally => self.tally(),
             }
             self.begin();
             self.remember();
@@ -163,6 +180,7 @@ impl Reconciler {
         let basis = Arc::clone(&self.basis_seen.borrow_and_update());
         let before = std::mem::replace(&mut self.basis, Arc::clone(&basis));
         self.watches.set(wanted(&basis));
+        self.untallied = true;
         if !Arc::ptr_eq(&before.index, &basis.index) {
             // What was never declared to this process may be yet: at a start the sources come one by one.
             let is_gone =
@@ -181,6 +199,7 @@ impl Reconciler {
             for key in others {
                 if let Some(known) = self.standings.get_mut(&key) {
                     known.attempts = Attempts::default();
+                    known.asked = None;
                 }
                 self.look_anew(key);
             }
@@ -199,6 +218,31 @@ impl Reconciler {
         let is_other = |kind: &&Watched| all || types(before, kind) != types(basis, kind);
         let others = self.watches.kinds().filter(is_other).cloned();
         others.chain(self.watches.failing()).collect()
+    }
+
+    /// Counts how the objects of each source stand.
+    fn tally(&mut self) {
+        (self.untallied, self.tallied) = (false, Instant::now());
+        let unwatched = self.watches.unwatched(&self.basis);
+        let tallies = tallies(&self.basis, |key| self.standings.get(key), &unwatched, &self.repairs);
+        self.tallies.send_if_modified(|before| {
+            let changed = **before != tallies;
+            if changed {
+                *before = Arc::new(tallies);
+            }
+            changed
+        });
+    }
+
+    /// Looks at all that differs: what nobody led to tell of, and what was not repaired, is to be.
+    fn look_at_what_differs(&mut self) {
+        let is_told = |known: &Known| !known.noticed.is_empty();
+        let differs = |known: &Known| matches!(known.stance, Stance::Differs { .. }) && !is_told(known);
+        let these = self.standings.iter().filter(|(_, known)| known.open || differs(known));
+        let these: Vec<_> = these.map(|(key, _)| key.clone()).collect();
+        for key in these {
+            self.look_anew(key);
+        }
     }
 
     /// Looks at all that waits for something, or was not its turn to repair.
@@ -239,6 +283,7 @@ impl Reconciler {
     fn hear(&mut self, kind: &Watched, heard: Heard) {
         match heard {
             Err(error) => {
+                self.untallied = true;
                 self.listings.remove(kind);
                 let name = format!("{}.{}", kind.kind, kind.group);
                 match error.status() {

@@ -10,9 +10,13 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::audit::repair::Moved;
 use crate::drift::declared::ObjectKey;
 use crate::gate::managers::Manager;
 use crate::limits::{REPAIR_RETRY_MAX, REPAIR_RETRY_MIN};
+use crate::reconcile::deployer::Deployer;
+use crate::reconcile::fight::{Bout, Standoff};
+use crate::reconcile::plan::{Repair, Why};
 use crate::reconcile::sight::Owned;
 
 /// Beyond so many doublings every wait is the longest.
@@ -103,6 +107,27 @@ pub struct Known {
     pub open: bool,
     /// What became of attempts to bring it back.
     pub attempts: Attempts,
+    /// Why nothing was done with it when it was planned last; absent where it was to be brought back.
+    pub why: Option<Why>,
+    /// The drift that was taken in already, each field with its value.
+    pub noticed: Box<[u64]>,
+    /// What happened between repairs, where it was brought back.
+    pub bout: Option<Box<Bout>>,
+    /// The deployer that was asked to bring it back.
+    pub asked: Option<Box<Asked>>,
+}
+
+/// A deployer that was asked to bring an object back.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Until when it is waited for.
+    pub until: Timestamp,
+    /// Which.
+    pub deployer: Deployer,
+    /// What it is to do.
+    pub repair: Repair,
+    /// Who had moved what differs.
+    pub moved_by: Vec<Moved>,
 }
 
 /// What the server said of an object that differs from a declaration, as far as the engine can tell. It holds until the object
@@ -140,6 +165,9 @@ pub struct Memory {
     /// The manager that owns most of what is declared, if it is another than Landfast.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Manager>,
+    /// Who deploys it, where that is who brings it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployer: Option<Deployer>,
     /// Its uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<Box<str>>,
@@ -157,6 +185,8 @@ pub struct Attempts {
     pub again: Option<Timestamp>,
     /// Why the last one failed.
     pub error: Option<Arc<str>>,
+    /// Whether the server refused the last one every way there is, or stored something else.
+    pub refused: bool,
     /// The declaration that was applied and that it does not agree with: the server, or who writes behind it, makes something
     /// else of it.
     pub unsettled: Option<Fingerprint>,
@@ -176,6 +206,11 @@ impl Known {
             Presence::Absent { uid, .. } => uid.as_deref().or(self.memory.uid.as_deref()),
             Presence::Unknown => self.memory.uid.as_deref(),
         }
+    }
+
+    /// The fight over the object.
+    pub fn standoff(&self) -> Option<&Standoff> {
+        self.bout.as_ref()?.standoff()
     }
 
     /// Whether the server said this of an object that differs so.

@@ -19,6 +19,7 @@ use crate::drift::declared::ObjectKey;
 use crate::gate::basis::Basis;
 use crate::limits;
 use crate::reconcile::sight::Sight;
+use crate::reconcile::tally::named;
 
 /// A kind in the version that Git declares its objects in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +45,8 @@ struct Open {
     number: u64,
     resource: ApiResource,
     abort: AbortHandle,
-    /// Whether its last word was a failure.
-    failing: bool,
+    /// Why it does not go on, where its last word was a failure.
+    failing: Option<String>,
 }
 
 impl Watches {
@@ -83,7 +84,7 @@ impl Watches {
             name.split_once('.')
                 .is_some_and(|(plural, group)| (plural, group) == (&open.resource.plural, &open.resource.group))
         };
-        let failing = self.open.iter().filter(|(_, open)| open.failing && is_defined(open));
+        let failing = self.open.iter().filter(|(_, open)| open.failing.is_some() && is_defined(open));
         let failing: Vec<_> = failing.map(|(kind, _)| kind.clone()).collect();
         for kind in &failing {
             self.again(kind);
@@ -97,7 +98,21 @@ impl Watches {
 
     /// The kinds whose last word was a failure.
     pub(super) fn failing(&self) -> Vec<Watched> {
-        self.open.iter().filter(|(_, open)| open.failing).map(|(kind, _)| kind.clone()).collect()
+        self.open.iter().filter(|(_, open)| open.failing.is_some()).map(|(kind, _)| kind.clone()).collect()
+    }
+
+    /// The kinds that Git declares and that are not watched, as in `Deployment.apps`, each with the reason.
+    pub(super) fn unwatched(&self, basis: &Basis) -> BTreeMap<String, String> {
+        let failing =
+            self.open.iter().filter_map(|(kind, open)| Some((named(&kind.group, &kind.kind), open.failing.clone()?)));
+        let mut unwatched: BTreeMap<String, String> = failing.collect();
+        for (key, entry) in &basis.index.objects {
+            if entry.head.is_some() && basis.schemas.kind(key.group(), key.kind()).is_none() {
+                let nobody = || "the cluster does not know this kind".to_owned();
+                unwatched.entry(named(key.group(), key.kind())).or_insert_with(nobody);
+            }
+        }
+        unwatched
     }
 
     /// The resource of a kind that is watched.
@@ -113,7 +128,7 @@ impl Watches {
                 Some((kind, number, heard)) => {
                     // What a watch that was given up still says means nothing.
                     let Some(open) = self.open.get_mut(&kind).filter(|open| open.number == number) else { continue };
-                    open.failing = heard.is_err();
+                    open.failing = heard.as_ref().err().map(ToString::to_string);
                     return (kind, heard);
                 }
             }
@@ -141,7 +156,7 @@ impl Watches {
         let named = heard.map(move |heard| (named.clone(), number, heard.map(|event| typed(event, &of))));
         let (stream, abort) = abortable(named);
         self.streams.push(stream.boxed());
-        self.open.insert(kind, Open { number, resource, abort, failing: false });
+        self.open.insert(kind, Open { number, resource, abort, failing: None });
     }
 }
 

@@ -14,6 +14,8 @@ use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::facts::FormOf;
 use crate::reconcile::apply::{At, Done, Failure, carry_out};
+use crate::reconcile::asking::Answer;
+use crate::reconcile::deployer::Deployer;
 use crate::reconcile::plan::Repair;
 use crate::reconcile::record::movers;
 use crate::reconcile::run::Reconciler;
@@ -28,6 +30,8 @@ pub(super) enum Work {
     Learnt(ObjectKey, Sight, FormOf, Option<Arc<Form>>),
     /// An object was brought back, or not.
     Repaired(ObjectKey, Box<Repair>, Vec<Moved>, Result<Done, Failure>),
+    /// A deployer was asked to bring an object back, or not.
+    Asked(ObjectKey, Box<Repair>, Deployer, Vec<Moved>, Answer),
 }
 
 impl Reconciler {
@@ -59,6 +63,7 @@ impl Reconciler {
     /// Brings an object back.
     pub(super) fn repair(&mut self, key: &ObjectKey, sight: Option<Sight>, repair: Box<Repair>) {
         let Some(at) = self.at(key) else { return };
+        self.standings.entry(key).bout.get_or_insert_default().tries();
         let (writer, key) = (self.writer.clone(), key.clone());
         self.busy.insert(key.clone(), false);
         let work = async move {
@@ -71,7 +76,7 @@ impl Reconciler {
 
     /// Takes in what came of work.
     pub(super) fn end(&mut self, work: Work) {
-        let (Work::Looked(key, _) | Work::Learnt(key, ..) | Work::Repaired(key, ..)) = &work;
+        let (Work::Looked(key, _) | Work::Learnt(key, ..) | Work::Repaired(key, ..) | Work::Asked(key, ..)) = &work;
         let key = key.clone();
         let again = self.busy.remove(&key).unwrap_or_default();
         match work {
@@ -80,6 +85,7 @@ impl Reconciler {
             Work::Looked(_, Err(error)) => self.fail(&key, &error),
             Work::Learnt(_, sight, of, form) => self.learnt(&key, sight, &of, form),
             Work::Repaired(_, repair, moved_by, done) => self.repaired(&key, &repair, moved_by, done),
+            Work::Asked(_, repair, deployer, moved_by, answer) => self.asked(&key, repair, deployer, moved_by, answer),
         }
         if again {
             self.look_anew(key);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
@@ -15,13 +15,14 @@ use tokio::time::Instant;
 
 use crate::audit::Clock;
 use crate::audit::board::Board;
-use crate::audit::metrics::{IgnoredBy, Metrics, OfCluster, OfSource, Source as SourceLabels};
+use crate::audit::metrics::{IgnoredBy, Metrics, OfCluster, OfSource, OfState, Source as SourceLabels};
 use crate::audit::record::Record;
 use crate::audit::safety::Condition;
 use crate::gate::basis::Basis;
 use crate::gate::ignore::Ignore;
 use crate::gate::policy::Rule;
 use crate::limits;
+use crate::serve::page;
 
 /// The state of a webhook configuration that stands as rendered.
 pub const KEPT: &str = "kept";
@@ -62,6 +63,27 @@ pub struct SourceReport {
     pub error: Option<String>,
     /// When Git last answered.
     pub fetched: Option<Timestamp>,
+    /// How its objects stand; absent where nobody looks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub objects: Option<ObjectsReport>,
+}
+
+/// How the objects of one source stand, as the page shows it. Made in `app` of what the reconciler tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ObjectsReport {
+    /// How many stand how; each object counts once.
+    #[serde(flatten)]
+    pub states: BTreeMap<&'static str, usize>,
+    /// Repairs since the start.
+    pub repaired: u64,
+    /// Since when the drift that is there longest is there.
+    pub oldest_drift: Option<Timestamp>,
+    /// Kinds that cannot be watched, with the reason.
+    pub unwatched: BTreeMap<String, String>,
+    /// The first fights, each in one line.
+    pub fights: Vec<String>,
+    /// The first objects that cannot be brought back, each with the reason.
+    pub stuck: Vec<String>,
 }
 
 /// How the configuration fares, as the page shows it. Made in `app`.
@@ -118,43 +140,43 @@ pub struct Status {
 
 /// `/status.json`.
 #[derive(Debug, Serialize)]
-struct Page {
-    version: &'static str,
-    ready: bool,
-    policy_generation: u64,
-    configuration: ConfigurationReport,
+pub(super) struct Page {
+    pub(super) version: &'static str,
+    pub(super) ready: bool,
+    pub(super) policy_generation: u64,
+    pub(super) configuration: ConfigurationReport,
     #[serde(skip_serializing_if = "Option::is_none")]
-    webhooks: Option<WebhooksReport>,
-    sources: Vec<SourceReport>,
-    policies: Vec<PolicyStatus>,
-    records: Vec<Record>,
+    pub(super) webhooks: Option<WebhooksReport>,
+    pub(super) sources: Vec<SourceReport>,
+    pub(super) policies: Vec<PolicyStatus>,
+    pub(super) records: Vec<Record>,
 }
 
 #[derive(Debug, Serialize)]
-struct PolicyStatus {
-    name: String,
-    precedence: i64,
-    mode: &'static str,
-    failure_policy: &'static str,
-    drift: &'static str,
-    delete: &'static str,
+pub(super) struct PolicyStatus {
+    pub(super) name: String,
+    pub(super) precedence: i64,
+    pub(super) mode: &'static str,
+    pub(super) failure_policy: &'static str,
+    pub(super) drift: &'static str,
+    pub(super) delete: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    ignore: Vec<IgnoreStatus>,
+    pub(super) ignore: Vec<IgnoreStatus>,
     /// As the object in the cluster has them.
-    conditions: Vec<Condition>,
+    pub(super) conditions: Vec<Condition>,
 }
 
 /// One `ignore` rule.
 #[derive(Debug, Serialize)]
-struct IgnoreStatus {
-    name: String,
-    reason: String,
+pub(super) struct IgnoreStatus {
+    pub(super) name: String,
+    pub(super) reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
     /// Whether it has no effect any more.
-    expired: bool,
+    pub(super) expired: bool,
     /// In how many verdicts since the start it made a difference.
-    used: u64,
+    pub(super) used: u64,
 }
 
 impl Status {
@@ -195,7 +217,10 @@ impl Status {
     /// Sets the gauges that mirror the sources; a source or revision that is no more leaves the metrics.
     fn mirror(&self) {
         let Metrics { source, source_commit, source_objects, source_faults, webhooks_kept, .. } = self.metrics.as_ref();
+        let Metrics { objects, oldest_drift, .. } = self.metrics.as_ref();
         source.clear();
+        objects.clear();
+        oldest_drift.clear();
         for of_source in [source_commit, source_objects, source_faults] {
             of_source.clear();
         }
@@ -209,6 +234,13 @@ impl Status {
             }
             source_objects.get_or_create(&of).set(whole(report.declared));
             source_faults.get_or_create(&of).set(whole(report.fault_count));
+            if let Some(standing) = &report.objects {
+                let age = standing.oldest_drift.map(|oldest| (self.clock)().duration_since(oldest).as_secs_f64());
+                oldest_drift.get_or_create(&of).set(age.unwrap_or_default().max(0.0));
+                for (state, count) in &standing.states {
+                    objects.get_or_create(&OfState { source: of.source.clone(), state }).set(whole(*count));
+                }
+            }
             let revision = report.revision.unwrap_or_default();
             source.get_or_create(&SourceLabels { source: report.name, revision }).set(1);
         }
@@ -244,9 +276,10 @@ fn policies(basis: &Basis, metrics: &Metrics, board: &Board, now: Timestamp) -> 
     rules.collect()
 }
 
-/// `/healthz`, `/readyz`, `/metrics` and `/status.json`.
+/// The page for people, `/healthz`, `/readyz`, `/metrics` and `/status.json`.
 pub fn router(status: Arc<Status>) -> Router {
     Router::new()
+        .route("/", get(async |State(status): State<Arc<Status>>| Html(page::html(&status.page()))))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))

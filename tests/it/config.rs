@@ -37,7 +37,7 @@ fn every_member_of_the_example_loads() {
         [
             "example.yaml:2: GitSource shop asks for what is not built yet: spec.secretRef, spec.verify; it declares nothing",
             "example.yaml:37: DriftPolicy shop asks for what is not built yet: \
-             spec.repair.mode Manual, spec.repair.by Deployer, spec.repair.holdAbove; what it matches is only observed",
+             spec.repair.mode Manual, spec.repair.holdAbove; what it matches is only observed",
         ]
     );
 }

@@ -53,6 +53,7 @@ pub(crate) fn source(id: SourceId) -> Source {
         owners: Arc::new(OwnedBy(Vec::new())),
         faults: Arc::default(),
         refused: None,
+        heads: Arc::default(),
     }
 }
 

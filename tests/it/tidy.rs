@@ -19,20 +19,24 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Modules and files without clock, file, network or await.
-const PURE: [&str; 15] = [
+const PURE: [&str; 19] = [
     "src/yaml/",
     "src/drift/",
     "src/gate/",
     "src/render/",
     "src/audit/record.rs",
     "src/audit/report.rs",
+    "src/audit/passed.rs",
+    "src/audit/repair.rs",
     "src/audit/safety.rs",
     "src/audit/settle.rs",
     "src/config/resolve",
     "src/reconcile/body.rs",
+    "src/reconcile/deployer.rs",
     "src/reconcile/fight.rs",
     "src/reconcile/plan.rs",
     "src/reconcile/standing.rs",
+    "src/reconcile/tally.rs",
     "src/reconcile/threshold.rs",
     "src/reconcile/turns.rs",
 ];

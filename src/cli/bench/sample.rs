@@ -63,6 +63,7 @@ pub(super) fn basis(declared: &Arc<Declared>, schemas: Schemas) -> Arc<Basis> {
         owners: Arc::new(NoOwners),
         faults: Arc::default(),
         refused: None,
+        heads: Arc::default(),
     };
     Arc::new(Basis {
         sources: BTreeMap::from([(id, Arc::new(source))]),

@@ -218,8 +218,8 @@ impl Writer {
         within_time(Api::namespaced(self.client.clone(), namespace).replace(name, &parameters, lease)).await
     }
 
-    /// Applies the status of one of the operator's objects; another object of its name is a conflict (409).
-    pub async fn apply_status(&self, of: &Desired, status: Value) -> Result<(), CallError> {
+    /// Applies what this manager tells of the status of one of the operator's objects; another object of its name is a conflict (409).
+    pub async fn apply_status(&self, of: &Desired, status: Value, manager: &str) -> Result<(), CallError> {
         let kind = GroupVersionKind::gvk(GROUP, VERSION, &of.kind);
         let resource = ApiResource::from_gvk_with_plural(&kind, of.plural);
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
@@ -229,7 +229,7 @@ impl Writer {
             "metadata": { "name": of.name, "uid": of.uid },
             "status": status,
         });
-        within_time(api.patch_status(&of.name, &parameters(), &Patch::Apply(&object))).await?;
+        within_time(api.patch_status(&of.name, &PatchParams::apply(manager).force(), &Patch::Apply(&object))).await?;
         Ok(())
     }
 

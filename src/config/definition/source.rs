@@ -20,6 +20,7 @@ pub(super) fn definition() -> Definition {
         status: status_of(),
         columns: vec![
             condition("Ready", "Whether what Git declares is in force."),
+            condition("InSync", "Whether all that it declares is as it declares it."),
             column("Revision", "string", ".status.revision", "The commit in force."),
             column("Declared", "integer", ".status.declared", "How many objects it declares."),
             column("Faults", "integer", ".status.faultCount", "How many faults its files have."),
@@ -149,5 +150,35 @@ fn status_of() -> Value {
             "x-kubernetes-list-type": "atomic",
         },
     });
+    let mut more = more;
+    more["objects"] = objects();
     status("What is in force of it. Written by Landfast.", more)
+}
+
+fn objects() -> Value {
+    let count = |describes: &str| json!({ "type": "integer", "format": "int64", "description": describes });
+    let plain = |describes: &str| json!({ "type": "string", "description": describes });
+    let unwatched = json!({ "kind": plain("The kind, as in Deployment.apps."), "reason": plain("Why.") });
+    let counts = json!({
+        "inSync": count("Objects that are as Git declares them."),
+        "drifting": count("Objects that differ, and are brought back or left so."),
+        "repaired": count("Repairs since the leader began."),
+        "waitingForApproval": count("Objects that differ and wait for a person."),
+        "held": count("Objects that wait because too many differ at once."),
+        "fighting": count("Objects that somebody moves again each time that they were brought back."),
+        "cannotRepair": count("Objects that cannot be brought back."),
+        "notDeployed": count("Objects that nobody has deployed yet."),
+        "unknown": count("Objects that were not seen yet, or whose kind cannot be watched."),
+        "oldestDrift": {
+            "type": "string", "format": "date-time", "description": "Since when the drift that is there longest is there.",
+        },
+        "unwatched": {
+            "type": "array",
+            "description": "Kinds that cannot be watched.",
+            "items": object("One of them.", &["kind", "reason"], unwatched),
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["kind"],
+        },
+    });
+    object("How its objects stand; each counts once. Written by the leader.", &[], counts)
 }
