@@ -353,6 +353,7 @@ mod tests {
         let source = Source {
             id: id.clone(),
             revision: None,
+            heads: Arc::default(),
             max_lag: Duration::from_hours(24),
             scope: Scope::default(),
             owners: Arc::new(Nobody),
