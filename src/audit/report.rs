@@ -122,8 +122,6 @@ impl Ledger {
                     self.used.insert(used);
                 }
             }
-            // Nobody's write was ruled.
-            Line::Record(record) if record.repair.is_some() => {}
             Line::Record(record) if record.time >= self.until => {}
             // What is safe hangs on a whole day, however short the span.
             Line::Record(record) if record.time < self.since => self.refusals.take(&record),

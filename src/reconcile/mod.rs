@@ -32,8 +32,7 @@
 //!
 //! Where the rest belongs: `threshold.rs` (pure) says over the counts of differing objects of a source whether [`plan::Plan::Repair`] is
 //! held; `approval.rs` keeps what a person approved, and the plan asks it where the mode is Manual; `prune.rs` plans on entries
-//! whose head is gone; `deployer.rs` asks Argo CD and Flux in the place of `apply`. All of them come in between `plan` and the
-//! beginning of the work, in `judge` (`Reconciler::consider`).
+//! whose head is gone. All of them come in between `plan` and the beginning of the work, in `judge` (`Reconciler::consider`).
 
 mod apply;
 mod asking;
