@@ -111,13 +111,13 @@ impl Bout {
             return Turn::GoesOn;
         }
         let Some(fields) = self.fought() else { return Turn::Drift };
-        let is_of = |flip: &&Flip| fields.as_ref().map_or(flip.fields.is_empty(), |fields| shares(flip, fields));
+        let is_of = |flip: &&Flip| if fields.is_empty() { flip.fields.is_empty() } else { shares(flip, &fields) };
         let of: Vec<&Flip> = self.flips.iter().filter(is_of).collect();
         let standoff = Standoff {
             since: of.first().map_or(now, |flip| flip.at),
             with: movers(of.iter().copied()),
             flips: u32::try_from(of.len()).unwrap_or(u32::MAX),
-            fields: fields.unwrap_or_default(),
+            fields,
             until: later(now, wait(0)),
             rounds: 0,
         };
@@ -153,16 +153,16 @@ impl Bout {
         }
     }
 
-    /// The fields that were flipped often enough; `Some(None)` where it is the object that was deleted so often.
-    fn fought(&self) -> Option<Option<Vec<FieldPath>>> {
+    /// The fields that were flipped often enough; none of them where it is the object that was deleted so often.
+    fn fought(&self) -> Option<Vec<FieldPath>> {
         let latest = self.flips.back()?;
         let enough = |count: usize| count >= FIGHT_FLIPS;
         if latest.fields.is_empty() {
-            return enough(self.flips.iter().filter(|flip| flip.fields.is_empty()).count()).then_some(None);
+            return enough(self.flips.iter().filter(|flip| flip.fields.is_empty()).count()).then(Vec::new);
         }
         let often = |field: &&FieldPath| enough(self.flips.iter().filter(|flip| flip.fields.contains(field)).count());
         let fought: Vec<FieldPath> = latest.fields.iter().filter(often).cloned().collect();
-        (!fought.is_empty()).then_some(Some(fought))
+        (!fought.is_empty()).then_some(fought)
     }
 }
 

@@ -70,7 +70,7 @@ fn sources(html: &mut String, sources: &[SourceReport]) {
             format!("<code>{}</code>{}", text(&revision.unwrap_or_default()), by.unwrap_or_default()),
             source.declared.to_string(),
             objects.join("<br>"),
-            standing.and_then(|objects| objects.oldest_drift).map(|at| time(at)).unwrap_or_default(),
+            standing.and_then(|objects| objects.oldest_drift).map(time).unwrap_or_default(),
             faults.collect::<Vec<_>>().join("<br>"),
         ]
     });
@@ -133,10 +133,15 @@ fn table<T>(html: &mut String, title: &str, names: &[&str], rows: &[T], cells: i
 
 /// A list under its heading; nothing where it is empty.
 fn list(html: &mut String, title: &str, lines: impl Iterator<Item = String>) {
-    let items: String = lines.map(|line| format!("<li>{}</li>", bad(&line))).collect();
-    if !items.is_empty() {
-        let _ = write!(html, "<h2>{}</h2><ul>{items}</ul>", text(title));
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return;
     }
+    let _ = write!(html, "<h2>{}</h2><ul>", text(title));
+    for line in lines {
+        let _ = write!(html, "<li>{}</li>", bad(&line));
+    }
+    html.push_str("</ul>");
 }
 
 fn good(words: &str) -> String {

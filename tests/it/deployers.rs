@@ -1,6 +1,8 @@
 //! Is the deployer asked to bring an object back, where a policy says so, and does nobody take over where it does not? Stand-ins for
 //! Flux's Kustomizations and Argo CD's Applications: their real kinds, reduced to what is used, and answers by applying.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Value, json};
 
 use crate::fights::{Case, SHOP};
@@ -34,7 +36,7 @@ impl Kept {
         let own = json!({ "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": { "name": name, "namespace": FLUX }, "spec": {} });
         let kept = Self { case, own: ("kustomization", FLUX), user: User::Flux };
-        kept.make(&own);
+        Self::make(&own);
         let status = json!({ "status": { "lastAppliedRevision": format!("main@sha1:{commit}") } });
         kept.patch(&status, &["--subresource=status"]);
         kept
@@ -50,11 +52,11 @@ impl Kept {
             "metadata": { "name": name, "namespace": ARGO }, "spec": { "syncPolicy": { "automated": {} } },
             "status": { "sync": { "revision": revision.unwrap_or(&commit) } } });
         let kept = Self { case, own: ("application", ARGO), user: User::ArgoCd };
-        kept.make(&own);
+        Self::make(&own);
         kept
     }
 
-    fn make(&self, own: &Value) {
+    fn make(own: &Value) {
         SHOP.plane.kubectl_with_input(User::Admin, &["create", "-f", "-"], &own.to_string()).succeeds();
     }
 
@@ -102,11 +104,15 @@ impl Kept {
 
 /// A namespace with the declared Deployment in it, as this deployer made it, and the commit that declares it.
 fn prepared(home: &str, user: User) -> (Case, String) {
+    // Two that apply a new object at the same time make it twice.
+    static PREPARING: Mutex<()> = Mutex::new(());
+    let alone = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
     SHOP.plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], KINDS).succeeds();
     let established = ["wait", "--for=condition=Established", "-f", "-"];
     SHOP.plane.kubectl_with_input(User::Admin, &established, KINDS).succeeds();
     let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {home} }}\n");
     SHOP.plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], &namespace).succeeds();
+    drop(alone);
     Case::deployed("asked", user)
 }
 

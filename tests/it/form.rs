@@ -35,6 +35,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::gate::{Case, DEPLOYMENT, WIDGETS, gate};
 use crate::reverts::deployed;
+use crate::testbed::control_plane::ControlPlane;
 use crate::testbed::scratch::Scratch;
 use crate::testbed::user::User;
 use crate::testbed::{control_plane, eventually};
@@ -701,22 +702,26 @@ fn no_value_of_a_secret_is_written_down() {
 
 #[test]
 fn landfasts_own_account_can_make_nothing_but_dry_runs() {
-    let namespace = control_plane().namespace();
+    // As it is installed: nobody has bound the roles for repair.
+    let plane = ControlPlane::start();
+    let repair = ["testbed-repair", "landfast-repair", "landfast-repair-admission", "landfast-deployers"];
+    plane.kubectl(User::Admin, &[&["delete", "clusterrolebinding"], &repair[..]].concat()).succeeds();
+    let namespace = plane.namespace();
     let mut tried = 0;
     eventually("the policy, which is installed last, to be in force", || {
         tried += 1;
         let probe = ["-n", &namespace, "create", "configmap", &format!("probe-{tried}")];
-        (control_plane().kubectl(User::Landfast, &probe).code != 0).then_some(())
+        (plane.kubectl(User::Landfast, &probe).code != 0).then_some(())
     });
     let create = ["-n", &namespace, "create", "configmap", "own"];
-    control_plane().kubectl(User::Landfast, &create).fails_with(&["Landfast only rehearses this write"]);
-    control_plane().kubectl(User::Landfast, &[&create[..], &["--dry-run=server"]].concat()).succeeds();
+    plane.kubectl(User::Landfast, &create).fails_with(&["Landfast only rehearses this write"]);
+    plane.kubectl(User::Landfast, &[&create[..], &["--dry-run=server"]].concat()).succeeds();
     // A dry-run of a token is a token.
     let token = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default/token");
     let request = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest"}"#;
     for path in [&token, &format!("{token}?dryRun=All")] {
         let create = ["create", "--raw", path, "-f", "-"];
-        let asked = control_plane().kubectl_with_input(User::Landfast, &create, request);
+        let asked = plane.kubectl_with_input(User::Landfast, &create, request);
         asked.fails_with(&["Landfast only rehearses this write"]);
     }
     // What no policy sees, or what shows a Secret, its role must leave out.
@@ -724,7 +729,7 @@ fn landfasts_own_account_can_make_nothing_but_dry_runs() {
         [["create", "nodes", "proxy"], ["create", "pods", "exec"], ["patch", "secrets", ""]]
     {
         let may = ["auth", "can-i", verb, resource, "--subresource", subresource, "--all-namespaces"];
-        let may = control_plane().kubectl(User::Landfast, &may);
+        let may = plane.kubectl(User::Landfast, &may);
         assert!(may.code != 0 && may.stdout.trim() == "no", "{may:#?}");
     }
 }

@@ -104,7 +104,20 @@ fn no_label_of_a_metric_grows_with_what_is_written() {
         ("operation", &["CREATE", "UPDATE", "DELETE", "CONNECT"]),
         ("role", &["Landfast", "Deployer", "Controller", "Service", "Person"]),
         ("question", &["fetch", "blame", "namespace", "form", "access", "owner"]),
-        ("outcome", &["answered", "silence", "new", "unchanged", "failed"]),
+        ("outcome", &["answered", "silence", "new", "unchanged", "failed", "repaired", "cannot_repair"]),
+        (
+            "state",
+            &[
+                "in_sync",
+                "drifting",
+                "waiting_for_approval",
+                "held",
+                "fighting",
+                "cannot_repair",
+                "not_deployed",
+                "unknown",
+            ],
+        ),
         ("sink", &["queue", "journal", "event", "cloudevents"]),
         ("how", &["deleted", "changed"]),
     ]);
