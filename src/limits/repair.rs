@@ -64,6 +64,6 @@ pub const TALLY_SHOWN_MAX: usize = 5;
 pub const TALLY_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a deployer that was asked is waited for: reconciling one Kustomization, or syncing one object, takes seconds.
-pub const DEPLOYER_ANSWER_MAX: Duration = Duration::from_secs(45);
+pub const DEPLOYER_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// When a deployer that is at work is asked again.
 pub const DEPLOYER_BUSY_RETRY: Duration = Duration::from_secs(5);
