@@ -286,7 +286,9 @@ impl Reconciler {
     pub(super) fn fail(&mut self, key: &ObjectKey, error: &CallError) {
         let now = (self.clock)();
         let known = self.standings.entry(key);
-        let wait = known.attempts.fail(now, error.to_string());
+        // A status tells it, and what the API server says of a Secret may quote values.
+        let said = if is_secret(key) { "it is refused".to_owned() } else { error.to_string() };
+        let wait = known.attempts.fail(now, said);
         known.open = true;
         self.look_at(key, Instant::now() + wait);
         let failed = self.standings.entry(key).attempts.failed;
