@@ -80,6 +80,14 @@ impl Kept {
     }
 
     #[track_caller]
+    fn flux_is_asked(&self) {
+        SHOP.landfast.eventually("Flux to be asked", || {
+            let asked = &self.own()["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"];
+            asked.as_str().is_some_and(|at| at.starts_with("20")).then_some(())
+        });
+    }
+
+    #[track_caller]
     fn cannot_repair(&self, why: &str) {
         SHOP.landfast.eventually(why, || {
             self.case
@@ -120,10 +128,7 @@ fn prepared(home: &str, user: User) -> (Case, String) {
 fn flux_is_asked_and_what_it_brings_back_is_its_repair() {
     let kept = Kept::by_flux();
     kept.case.scale(User::Alice, &[], 7);
-    SHOP.landfast.eventually("Flux to be asked", || {
-        let asked = &kept.own()["metadata"]["annotations"]["reconcile.fluxcd.io/requestedAt"];
-        asked.as_str().is_some_and(|at| at.starts_with("20")).then_some(())
-    });
+    kept.flux_is_asked();
     assert_eq!(kept.case.replicas(), 7);
     kept.answer();
     assert_eq!(kept.repaired_by(), format!("Kustomization {FLUX}/{}", kept.case.namespace));
@@ -143,6 +148,7 @@ fn flux_that_is_suspended_is_not_asked_and_that_is_said() {
 fn a_deployer_that_does_not_answer_is_named_and_nobody_takes_over() {
     let kept = Kept::by_flux();
     kept.case.scale(User::Alice, &[], 7);
+    kept.flux_is_asked();
     kept.cannot_repair("was asked and has not brought it back");
 }
 

@@ -22,6 +22,9 @@ use crate::testbed::scratch::Scratch;
 use crate::testbed::user::User;
 use crate::testbed::{audit, block_on, certificate, eventually, kubectl, metrics};
 
+/// How often a `kubectl replace` is run that something else overtakes.
+const REPLACES: usize = 5;
+
 /// One control plane with its own state, ports and users.
 pub struct ControlPlane {
     folder: PathBuf,
@@ -84,8 +87,16 @@ impl ControlPlane {
     }
 
     /// Runs kubectl as a user with something on its standard input, for `-f -`.
+    ///
+    /// `kubectl replace` reads the version of the object first, and a controller may write between the two: it is run again then, as it
+    /// asks for.
     pub fn kubectl_with_input<A: AsRef<OsStr>>(&self, user: User, args: &[A], input: &str) -> Output {
-        kubectl::run(&self.kubeconfig(user), args, input)
+        let run = || kubectl::run(&self.kubeconfig(user), args, input);
+        let is_overtaken = |output: &Output| {
+            let is_replace = args.iter().any(|arg| arg.as_ref() == "replace");
+            is_replace && output.stderr.contains("please apply your changes to the latest version")
+        };
+        (1..REPLACES).map(|_| run()).find(|output| !is_overtaken(output)).unwrap_or_else(run)
     }
 
     /// Returns a client of the kube library, bound to the runtime of the caller.
