@@ -1,5 +1,8 @@
 //! What is ignored, by rules and by annotations in Git, goes in whatever verb of kubectl brings it?
 
+use serde_json::json;
+
+use crate::fights;
 use crate::gate::{Case, DEPLOYMENT, gate};
 use crate::testbed::eventually;
 use crate::testbed::user::User;
@@ -105,4 +108,51 @@ fn a_rollout_may_be_undone_to_what_git_said_before() {
         (sets.lines().count() == 2).then_some(())
     });
     other.kubectl(User::Alice, &["rollout", "undo", "deployment/web"]).fails_with(&["differs from Git in 1 field"]);
+}
+
+/// The path of the one field that a denial names.
+#[track_caller]
+fn printed(denial: &str) -> &str {
+    let line = denial.lines().find(|line| line.contains(" in Git, ")).unwrap();
+    line.trim().split_once(": ").unwrap().0
+}
+
+/// Gives the policies a rule that ignores a field in the namespace of a case.
+fn ignore(case: &fights::Case, field: &str) {
+    let name = &*case.namespace;
+    let rule = json!({ "name": "pasted", "kinds": ["Deployment.apps"], "fields": [field], "reason": "is pasted" });
+    let policy = json!({ "apiVersion": "landfast.dev/v1alpha1", "kind": "DriftPolicy", "metadata": { "name": name },
+        "spec": { "precedence": 5000, "match": { "namespaces": [name] }, "ignore": [rule] } });
+    fights::SHOP.plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], &policy.to_string()).succeeds();
+}
+
+#[test]
+fn the_path_that_a_denial_prints_may_be_pasted_into_a_rule() {
+    let case = fights::Case::new("pasted");
+    let declared = DEPLOYMENT.replacen("  labels:\n", "  labels:\n    example.com/team: shop\n", 1).replace(
+        "          image: example.com/web:1\n",
+        "          image: example.com/web:1\n          args: [run, --port=80]\n",
+    ) + "      tolerations: [{ key: a, operator: Exists }, { key: b, operator: Exists }]\n";
+    case.declare(0, &declared);
+    case.feed(User::Alice, &["apply", "-f", "-"], &declared).succeeds();
+    let write = |pointer: &str, value: &str| {
+        let patch = json!([{ "op": "replace", "path": pointer, "value": value }]).to_string();
+        case.kubectl(User::Alice, &["patch", "deployment", "web", "--type=json", "-p", &patch])
+    };
+    let container = "/spec/template/spec/containers/0";
+    for pointer in [
+        "/metadata/labels/example.com~1team",
+        &format!("{container}/env/1/value"),
+        &format!("{container}/args/1"),
+        "/spec/template/spec/tolerations/0/key",
+    ] {
+        let denial = write(pointer, "other").fails_with(&["differs from Git in 1 field"]).stderr;
+        ignore(&case, printed(&denial));
+        eventually(printed(&denial), || (write(pointer, "other").code == 0).then_some(()));
+    }
+    // Inside a list that counts as one value, too: one of its items, and none of the others.
+    ignore(&case, "spec.template.spec.containers[name=web].args[0]");
+    let first = format!("{container}/args/0");
+    eventually("the first to be ignored", || (write(&first, "serve").code == 0).then_some(()));
+    write(&format!("{container}/args/1"), "--port=81").fails_with(&["containers[name=web].args"]);
 }

@@ -32,7 +32,7 @@ pub(crate) static SHOP: LazyLock<Shop> = LazyLock::new(|| {
     let plane = ControlPlane::start();
     install(&plane);
     let repositories = [Repository::new(), Repository::new()];
-    let namespaces = r#"["fought-*", "watched-*", "asked-*"]"#;
+    let namespaces = r#"["fought-*", "watched-*", "asked-*", "pasted-*"]"#;
     let [first, second] = [0, 1].map(|n| source(["shop", "younger"][n], &repositories[n], "1s", namespaces));
     let apply = |config: &str| plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], config).succeeds();
     apply(&(first + POLICIES));
@@ -48,7 +48,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(policy: &str) -> Self {
+    pub(crate) fn new(policy: &str) -> Self {
         let (case, _) = Self::deployed(policy, User::Alice);
         case
     }
@@ -78,7 +78,7 @@ impl Case {
         });
     }
 
-    fn declare(&self, repository: usize, template: &str) -> String {
+    pub(crate) fn declare(&self, repository: usize, template: &str) -> String {
         let (file, source) = (format!("{}.yaml", self.namespace), ["shop", "younger"][repository]);
         let commit =
             SHOP.repositories.lock().unwrap()[repository].commit(&[(&file, &self.manifest(template))], "Declare");
