@@ -11,6 +11,7 @@ use crate::cli::table::{Paint, Table};
 use crate::cli::{Answer, Output};
 use crate::cluster::client;
 use crate::cluster::writer::{BREAK_GLASSES, Writer};
+use crate::config::crd::{GROUP, VERSION};
 use crate::gate::ask::Ask;
 use crate::gate::duration::written;
 
@@ -159,7 +160,7 @@ impl Open {
         // The server makes the rest of the name.
         let word = Ask { reason: self.reason.clone(), duration: None }.word();
         Ok(json!({
-            "apiVersion": "landfast.dev/v1alpha1",
+            "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "BreakGlass",
             "metadata": { "generateName": format!("{word}-") },
             "spec": spec,

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::audit::Clock;
 use crate::cluster::call::{CallError, within_time};
 use crate::cluster::writer::{BREAK_GLASSES, Writer};
+use crate::config::crd::{GROUP, VERSION};
 use crate::config::record::{Record, record};
 use crate::gate::duration::written;
 use crate::gate::facts::{Opening, Sought};
@@ -157,7 +158,7 @@ fn manifest(opening: &Opening, name: &str) -> Value {
         }
     }
     json!({
-        "apiVersion": "landfast.dev/v1alpha1",
+        "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "BreakGlass",
         "metadata": { "name": name },
         "spec": { "reason": reason, "duration": written(*duration), "object": about, "createdBy": by },
