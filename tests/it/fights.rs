@@ -72,8 +72,8 @@ impl Case {
             let shop = status["sources"].as_array()?.iter().find(|source| source["name"] == "shop")?;
             let objects = &shop["objects"];
             // All that the last commit declares is counted, too: the count comes a little after it.
-            let states = objects.as_object()?.iter().filter(|(state, _)| *state != "repaired");
-            let counted: u64 = states.filter_map(|(_, count)| count.as_u64()).sum();
+            let counts = objects.as_object()?.iter().filter(|(state, _)| *state != "repaired");
+            let counted: u64 = counts.filter_map(|(_, count)| count.as_u64()).sum();
             (objects["unknown"] == 0 && objects["not_deployed"] == 0 && shop["declared"] == counted).then_some(())
         });
     }
