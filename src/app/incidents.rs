@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::app::configuration::Asked;
 use crate::app::{Ends, Tasks, bridges, spawn, standings};
@@ -16,9 +18,10 @@ use crate::cluster::glasses::{Glasses, Keeping};
 use crate::cluster::lease::Candidate;
 use crate::cluster::statuses::{REPAIR_MANAGER, Statuses};
 use crate::cluster::writer::Writer;
-use crate::follow::Follow;
+use crate::follow::{Follow, Refreshed};
+use crate::limits;
 use crate::reconcile::tally::Tallies;
-use crate::reconcile::{Reconciler, Reconciling};
+use crate::reconcile::{AskAll, Reconciler, Reconciling};
 use crate::store::Store;
 
 /// What is looked after by a leader, and needed for it.
@@ -58,6 +61,8 @@ impl Incidents {
                 recorder: recorder.clone(),
                 metrics,
                 tallies,
+                namespace: own_namespace,
+                ask_all: ask_all(follow),
             };
             spawn(tasks, "reconciler", Reconciler::new(reconciling).run(ends.all()));
         }
@@ -66,6 +71,29 @@ impl Incidents {
         spawn(tasks, "glasses", Glasses::new(keeping).run(ends.all()));
         spawn(tasks, "grants", bridges::grants(told, follow.clone(), ends.all()));
     }
+}
+
+/// Asks every source what it says now.
+fn ask_all(follow: &Follow) -> AskAll {
+    let follow = follow.clone();
+    Arc::new(move || {
+        let follow = follow.clone();
+        let ask = async move {
+            let sources: Vec<_> = follow.basis().borrow().sources.keys().cloned().collect();
+            for source in sources {
+                match follow.refresh(&source, Instant::now() + limits::FETCH_TIME_MAX).await {
+                    Refreshed::Moved | Refreshed::Unchanged => {}
+                    Refreshed::Failed
+                    | Refreshed::NotAsked
+                    | Refreshed::LeftAlone
+                    | Refreshed::Silent
+                    | Refreshed::Unknown => return false,
+                }
+            }
+            true
+        };
+        ask.boxed()
+    })
 }
 
 /// Who we are among the replicas: the Pod, or the machine with the process.

@@ -50,6 +50,10 @@ pub enum Reason {
     FightDetected,
     /// Nobody does any more.
     FightEnded,
+    /// Too much of a source differs at once to be brought back unasked.
+    RepairHeld,
+    /// What Git dropped was deleted.
+    DriftPruned,
 }
 
 impl Reason {
@@ -69,6 +73,8 @@ impl Reason {
                 Outcome::SlippedPast => Self::DriftSlippedPast,
                 Outcome::FightDetected => Self::FightDetected,
                 Outcome::FightEnded => Self::FightEnded,
+                Outcome::Held => Self::RepairHeld,
+                Outcome::Pruned => Self::DriftPruned,
             });
         }
         match (record.enforced, record.ruling) {
@@ -97,13 +103,15 @@ impl Reason {
             Self::DriftSlippedPast => "DriftSlippedPast",
             Self::FightDetected => "FightDetected",
             Self::FightEnded => "FightEnded",
+            Self::RepairHeld => "RepairHeld",
+            Self::DriftPruned => "DriftPruned",
         }
     }
 
     /// `Warning` where something was done to a write, else `Normal`.
     pub fn severity(self) -> &'static str {
         match self {
-            Self::DriftObserved | Self::BreakGlassEnded | Self::FightEnded => "Normal",
+            Self::DriftObserved | Self::BreakGlassEnded | Self::FightEnded | Self::DriftPruned => "Normal",
             Self::DriftDenied
             | Self::DriftReverted
             | Self::DriftAnnotated
@@ -113,7 +121,8 @@ impl Reason {
             | Self::DriftRepaired
             | Self::CannotRepair
             | Self::DriftSlippedPast
-            | Self::FightDetected => "Warning",
+            | Self::FightDetected
+            | Self::RepairHeld => "Warning",
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::limits::{CANNOT_REPAIR_FOLD, FIELDS_KEPT_MAX, FIELDS_SHOWN_MAX, VALUE
 pub struct Repaired {
     /// Whether it came back.
     pub outcome: Outcome,
-    /// Why it was to, as in `Missing`, `Drifted` or `Moved`.
+    /// Why it was to, as in `Missing`, `Drifted` or `Moved`; `Threshold` of what is held, `Dropped` of what is deleted.
     pub cause: String,
     /// The manager under whose name it was written, or would have been.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ pub struct Repaired {
     /// Who had moved what differed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved_by: Vec<Moved>,
-    /// What the API server said where it did not.
+    /// What the API server said where it did not; how much differs, where it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -40,12 +40,16 @@ pub struct Repaired {
 pub enum Outcome {
     /// The server refuses it every way there is.
     CannotRepair,
+    /// Too much of a source differs at once: a person is asked before any of it is brought back.
+    Held,
     /// Somebody moves a field again each time that it was brought back.
     FightDetected,
     /// It differs, and the gate was not asked.
     SlippedPast,
     /// It came back.
     Repaired,
+    /// Git dropped it, and it is deleted.
+    Pruned,
     /// Nobody moves it again any more.
     FightEnded,
 }
@@ -118,6 +122,8 @@ impl Record {
             Outcome::SlippedPast => "differs from Git, and the gate was not asked",
             Outcome::FightDetected => "is moved again each time that it is brought back",
             Outcome::FightEnded => "stays as it was brought back",
+            Outcome::Held => "too much of it differs at once",
+            Outcome::Pruned => "was deleted: Git dropped it",
         };
         Self {
             id: identity((key, about.uid.unwrap_or_default()), &repaired, &fields, now),
@@ -174,6 +180,8 @@ fn message(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson]) -> String
         (Outcome::SlippedPast, _) => format!("{key} differs from Git in {count}, and the gate was not asked"),
         (Outcome::FightDetected, _) => format!("{key} is moved again each time that it is brought back"),
         (Outcome::FightEnded, _) => format!("{key} stays as it was brought back"),
+        (Outcome::Held, _) => format!("{key} is held: nothing of it is brought back until a person approves"),
+        (Outcome::Pruned, _) => format!("{key} was applied by Landfast and dropped by Git: it is deleted"),
     };
     let line = |field: &FieldJson| {
         let value =
@@ -190,7 +198,9 @@ fn message(key: &ObjectKey, repaired: &Repaired, fields: &[FieldJson]) -> String
     let whole = whole.map(|moved| format!("  moved by {moved}"));
     let error = repaired.error.as_ref().map(|error| match repaired.outcome {
         Outcome::Repaired | Outcome::CannotRepair => format!("the API server says: {error}"),
-        Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded => error.clone(),
+        Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded | Outcome::Held | Outcome::Pruned => {
+            error.clone()
+        }
     });
     std::iter::once(first).chain(shown).chain(whole).chain(error).collect::<Vec<_>>().join("\n")
 }
@@ -222,6 +232,8 @@ fn identity((key, uid): (&ObjectKey, &str), repaired: &Repaired, fields: &[Field
         Outcome::SlippedPast => "slipped past",
         Outcome::FightDetected => "fight detected",
         Outcome::FightEnded => "fight ended",
+        Outcome::Held => "held",
+        Outcome::Pruned => "pruned",
     });
     for field in fields {
         digest.add(&field.path);
@@ -233,7 +245,7 @@ fn identity((key, uid): (&ObjectKey, &str), repaired: &Repaired, fields: &[Field
             digest.add(&repaired.moved_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
             return digest.id();
         }
-        Outcome::Repaired | Outcome::FightDetected | Outcome::FightEnded => 1,
+        Outcome::Repaired | Outcome::FightDetected | Outcome::FightEnded | Outcome::Held | Outcome::Pruned => 1,
         Outcome::CannotRepair => i64::try_from(CANNOT_REPAIR_FOLD.as_secs()).unwrap_or(i64::MAX),
     };
     digest.add(&now.as_second().div_euclid(window).to_string());

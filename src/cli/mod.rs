@@ -2,6 +2,7 @@
 //!
 //! 0: done, let in, agrees. 1: something denied, differs. 2: could not answer.
 
+pub mod approve;
 pub mod bench;
 pub mod break_glass;
 pub mod check;
@@ -47,6 +48,8 @@ enum Command {
     Report(report::Args),
     /// Open, list or end a way through in an incident.
     BreakGlass(break_glass::Args),
+    /// List the repairs that wait for a person, and approve them.
+    Approve(approve::Args),
     /// Measure: decisions, HTTPS.
     Bench(bench::Args),
 }
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Crd(args) => crd::run(&args),
         Command::Report(args) => report::run(args),
         Command::BreakGlass(args) => break_glass::run(args),
+        Command::Approve(args) => approve::run(args),
         Command::Bench(args) => bench::run(&args),
         Command::Serve(args) => log_to_stderr().and_then(|()| serve::run(args)),
     };

@@ -250,6 +250,8 @@ fn repairs(report: &Report, paint: Paint) -> String {
             Outcome::FightDetected => "fought over",
             Outcome::SlippedPast => "slipped past",
             Outcome::FightEnded => "at peace again",
+            Outcome::Held => "held",
+            Outcome::Pruned => "deleted",
         };
         let (fields, objects, by) = (listed(&repair.fields), listed(&repair.objects), listed(&repair.moved_by));
         table.add([repair.repairs.to_string(), outcome.to_owned(), repair.kind.clone(), fields, objects, by]);

@@ -11,6 +11,7 @@ pub mod call;
 pub mod client;
 pub mod condition;
 pub mod configuration;
+pub mod contents;
 mod coverage;
 mod documents;
 pub mod form;

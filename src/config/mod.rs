@@ -326,25 +326,16 @@ mod tests {
                 SOURCE.replace("  ref: { branch: main }", "  ref: { semver: \">=1\" }\n  secretRef: { name: x }"),
                 "GitSource shop asks for what is not built yet: spec.secretRef, spec.ref.semver; it declares nothing",
             ),
-            (
-                format!(
-                    "{POLICY}  {{ breakGlass: {{}}, repair: {{ mode: Manual }}, rulings: {{ drift: Revert, derivedObjects: Annotate }} }}\n"
-                ),
-                "DriftPolicy base asks for what is not built yet: spec.repair.mode Manual; what it matches is only observed",
-            ),
         ];
         for (text, wanted) in cases {
             let settings = settings(&text);
             assert!(settings.sources.is_empty());
-            assert!(settings.policy.rules.iter().all(|rule| rule.mode == Mode::Observe));
             assert_eq!(said(&settings.notices), [format!("c.yaml:1: {wanted}")]);
         }
-        let harmless = "{ repair: { mode: Never }, rollback: 5, rulings: { undeclaredObjects: Allow } }";
-        assert_eq!(settings(&format!("{POLICY}  {harmless}\n")).policy.rules.len(), 1);
     }
 
     #[test]
-    fn a_policy_that_is_not_built_still_stands_before_broader_ones() {
+    fn a_policy_of_lower_precedence_stands_before_broader_ones() {
         let narrow = "  { precedence: 1, mode: Enforce, failurePolicy: Fail, match: { kinds: [Service], namespaces: [shop] }, rulings: { drift: Deny, undeclaredObjects: Annotate }, repair: { mode: Manual } }\n";
         let broad = format!("---\n{POLICY}  {{ precedence: 9, mode: Enforce }}\n").replace("base", "broad");
         let policy = settings(&format!("{POLICY}{narrow}{broad}")).policy;
@@ -352,7 +343,7 @@ mod tests {
             let rule = policy.governing(&ObjectKey::new("", kind, "shop", "web"), None).unwrap();
             (rule.name.as_str(), rule.mode, rule.failure_policy)
         };
-        assert_eq!(governing("Service"), ("base", Mode::Observe, FailurePolicy::Ignore));
+        assert_eq!(governing("Service"), ("base", Mode::Enforce, FailurePolicy::Fail));
         assert_eq!(governing("ConfigMap"), ("broad", Mode::Enforce, FailurePolicy::Ignore));
     }
 

@@ -11,7 +11,7 @@ use crate::config::crd::{
 use crate::config::{Notice, Settings, SourceSettings, Topic, TreeReading, unbuilt, values};
 use crate::gate::basis::{Fault, Scope, SourceId};
 use crate::gate::ignore::Ignore;
-use crate::gate::policy::{Bounds, FailurePolicy, Match, Mode, Policy, Rule};
+use crate::gate::policy::{Bounds, Match, Policy, Rule};
 use crate::gate::verdict::Ruling;
 use crate::limits::{
     BREAK_GLASS_LONGEST_DEFAULT, INTERVAL_DEFAULT, MAX_LAG_DEFAULT, PRECEDENCE_DEFAULT, RELEASE_AFTER_DEFAULT,
@@ -26,16 +26,17 @@ pub(super) fn resolve(objects: &[Object]) -> Result<Settings, Vec<Fault>> {
     let mut settings = Settings::default();
     let mut policies: Vec<(&Object, Rule)> = Vec::new();
     for object in objects {
-        let missing = unbuilt::members(&object.spec);
-        if !missing.is_empty() {
-            settings.notices.push(without_effect(object, &missing));
-        }
-        let is_built = missing.is_empty();
         match &object.spec {
-            Spec::GitSource(spec) if is_built => settings.sources.extend(source(object, spec)),
-            Spec::DriftPolicy(spec) if is_built => policies.push((object, rule(&object.name, spec))),
-            Spec::DriftPolicy(spec) => policies.push((object, observing(rule(&object.name, spec)))),
-            Spec::GitSource(_) => settings.idle.push(SourceId(object.name.as_str().into())),
+            Spec::GitSource(spec) => {
+                let missing = unbuilt::members(spec);
+                if missing.is_empty() {
+                    settings.sources.extend(source(object, spec));
+                } else {
+                    settings.notices.push(without_effect(object, &missing));
+                    settings.idle.push(SourceId(object.name.as_str().into()));
+                }
+            }
+            Spec::DriftPolicy(spec) => policies.push((object, rule(&object.name, spec))),
             Spec::BreakGlass(_) => {
                 let what = format!("BreakGlass {} opens nothing: it counts in the cluster only", object.name);
                 settings.notices.push(Notice { fault: fault(object, what), topic: Topic::Misplaced });
@@ -70,13 +71,8 @@ fn twice(objects: &[Object]) -> Vec<Fault> {
 }
 
 fn without_effect(object: &Object, missing: &[&str]) -> Notice {
-    let (kind, name) = (object.spec.kind(), &object.name);
-    let consequence = match object.spec {
-        Spec::GitSource(_) => "it declares nothing",
-        Spec::DriftPolicy(_) => "what it matches is only observed",
-        Spec::BreakGlass(_) => "it opens nothing",
-    };
-    let what = format!("{kind} {name} asks for what is not built yet: {}; {consequence}", missing.join(", "));
+    let (name, missing) = (&object.name, missing.join(", "));
+    let what = format!("GitSource {name} asks for what is not built yet: {missing}; it declares nothing");
     Notice { fault: fault(object, what), topic: Topic::NotBuilt }
 }
 
@@ -138,12 +134,6 @@ fn exception(spec: &crd::Ignore) -> Ignore {
     let crd::Ignore { name, kinds, namespaces, names, subjects, fields, reason, expires } = spec.clone();
     let set = |globs: Option<Globs>| globs.map(|globs| globs.set);
     Ignore { name, kinds, namespaces: set(namespaces), names: set(names), subjects, fields, reason, expires }
-}
-
-/// The rule of a policy that asks for what is not built: it still stands before broader ones, which would refuse what it was
-/// made to let in.
-fn observing(rule: Rule) -> Rule {
-    Rule { mode: Mode::Observe, failure_policy: FailurePolicy::Ignore, ..rule }
 }
 
 /// Policies of one precedence that may match one object: the older governs; files have no age, so there the name decides.

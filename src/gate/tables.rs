@@ -29,6 +29,8 @@ pub const NOBODYS_DRIFT: &[Fields] = &[
             r#"metadata.annotations["control-plane.alpha.kubernetes.io/leader"]"#,
             // Ours, and kept by us.
             r#"metadata.annotations["landfast.dev/drift"]"#,
+            // A person's yes to a repair, which brings back what Git says: whoever may write the object may say it.
+            r#"metadata.annotations["landfast.dev/approve"]"#,
             // Who may set them is ruled by itself: see `glass`.
             r#"metadata.annotations["landfast.dev/break-glass"]"#,
             r#"metadata.annotations["landfast.dev/break-glass-for"]"#,

@@ -67,3 +67,34 @@ pub const TALLY_WRITE_INTERVAL: Duration = Duration::from_secs(5);
 pub const DEPLOYER_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// When a deployer that is at work is asked again.
 pub const DEPLOYER_BUSY_RETRY: Duration = Duration::from_secs(5);
+
+/// How long one object that differs alone waits for others of its source, where much of a source at once needs a person. It is a
+/// part of the 250 ms within which it is to be brought back.
+pub const SETTLE_FIRST: Duration = Duration::from_millis(50);
+
+/// How long nothing more of a source may come to differ, where two objects or more do, until they are brought back.
+pub const SETTLE: Duration = Duration::from_millis(250);
+
+/// Longest that objects wait so: a source that never comes to rest, or a kind that cannot be listed, must not end all repair.
+pub const SETTLE_MAX: Duration = Duration::from_secs(5);
+
+// One object is no burst.
+const _: () = assert!(SETTLE_FIRST.as_millis() < SETTLE.as_millis() && SETTLE.as_millis() < SETTLE_MAX.as_millis());
+
+/// Bytes of what is told to wait for a person: a ConfigMap holds one MiB.
+pub const REPAIRS_BYTES_MAX: usize = 512 * 1024;
+
+/// Fields that are shown of one repair that waits for a person.
+pub const PENDING_FIELDS_MAX: usize = 20;
+
+/// Objects that are named of a source that is held.
+pub const HELD_OBJECTS_SHOWN_MAX: usize = 50;
+
+/// How long what waits for a person is left to change before it is told anew.
+pub const REPAIRS_DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// How often `landfast approve` tries to say yes where others write the same ConfigMap.
+pub const ANSWERED_TIMES_MAX: usize = 5;
+
+/// Objects of one kind that are listed to see whether a Namespace is empty: more than the control plane itself puts there.
+pub const LEFT_LISTED_MAX: u32 = 10;

@@ -6,15 +6,15 @@
 //! deployer from removing a field.
 
 use serde_json::Value;
+use tracing::warn;
 
 use crate::cluster::call::CallError;
 use crate::cluster::webhook::FIELD_MANAGER;
 use crate::cluster::writer::Writer;
 use crate::drift::declared::ObjectKey;
-use crate::drift::path::FieldPath;
 use crate::gate::managers::{self, Manager, Operation};
 use crate::gate::mark::DRIFT;
-use crate::gate::tree;
+use crate::reconcile::approval::APPROVE;
 use crate::reconcile::body::{self, Extent};
 use crate::reconcile::plan::{By, Cause, Repair};
 use crate::reconcile::sight::Sight;
@@ -92,7 +92,7 @@ pub(super) async fn carry_out(
         Err(Failure::Refused(refused)) if !repair.drift.is_empty() => attempt.wholly(refused).await?,
         answer => answer?,
     };
-    let sight = attempt.cleaned(answer).await?;
+    let sight = attempt.cleaned(answer).await;
     Ok(Done { sight, manager })
 }
 
@@ -216,13 +216,23 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes away the mark of drift that is none any more.
-    async fn cleaned(&self, answer: Sight) -> Result<Sight, Failure> {
-        let mark = FieldPath::of(["metadata", "annotations", DRIFT]);
-        let object = read(&answer)?;
-        if tree::at(&object, &mark).is_none() {
-            return Ok(answer);
+    /// Takes away what a repair ends: the mark of drift, and a person's yes. What came back is back, whether they go or not.
+    async fn cleaned(&self, answer: Sight) -> Sight {
+        let Ok(object) = read(&answer) else { return answer };
+        let is_there = |mark: &&str| object["metadata"]["annotations"].get(mark).is_some();
+        let marks: Vec<_> = [DRIFT, APPROVE].into_iter().filter(is_there).collect();
+        if marks.is_empty() {
+            return answer;
         }
-        self.replace(&body::without(&object, &[mark]), &self.manager.name).await
+        let (place, key) = (&self.at.place, &self.at.key);
+        let none = marks.iter().map(|mark| (*mark, None)).collect::<Vec<_>>();
+        match self.writer.annotate(place, key.name(), None, &none).await.map(Sight::parse) {
+            Ok(Ok(sight)) => sight,
+            Ok(Err(_)) => answer,
+            Err(error) => {
+                warn!(%key, ?marks, status = error.status(), hint = error.hint(), "It came back, and its annotations stay");
+                answer
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::drift::declared::ObjectKey;
 use crate::gate::live::Look;
 use crate::gate::repair::RepairBy;
 use crate::limits::{DEPLOYER_ANSWER_MAX, DEPLOYER_BUSY_RETRY};
+use crate::reconcile::apply::At;
+use crate::reconcile::approval::{APPROVE, Digest};
 use crate::reconcile::deployer::{Deployer, Unfit, Wish};
 use crate::reconcile::plan::Repair;
 use crate::reconcile::record::{Ending, movers};
@@ -63,6 +65,7 @@ impl Reconciler {
             let nobody = "no label or annotation of it names its Kustomization or Application".to_owned();
             return self.not_asked(&key, &repair, Unfit::Not(nobody), Vec::new());
         };
+        let Some(At { key, place }) = self.at(&key) else { return };
         self.busy.insert(key.clone(), false);
         let (client, writer, source) = (self.client.clone(), self.writer.clone(), look.source.cloned());
         let entry = Arc::new(look.entry.clone());
@@ -74,6 +77,13 @@ impl Reconciler {
             };
             let live = sight.as_ref().and_then(|sight| serde_json::from_str::<Value>(sight.raw().get()).ok());
             let moved_by = movers(&repair, sight.as_ref());
+            if let Some(sight) = sight.as_ref().filter(|sight| !Digest::of(sight.raw()).is_empty()) {
+                // A yes is to one repair. The deployer does not know it, and would leave it there for the next.
+                let taken = writer.annotate(&place, key.name(), Some(sight.version()), &[(APPROVE, None)]).await;
+                if let Err(error) = taken {
+                    return Work::Asked(key, repair, deployer, moved_by, Answer::Failed(error));
+                }
+            }
             let wish = Wish { key: &key, live: live.as_ref(), now };
             let answer = match asked(&client, &writer, &deployer, wish, is_target).await {
                 Ok(answer) => answer,

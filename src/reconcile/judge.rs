@@ -21,7 +21,7 @@ use crate::gate::managers;
 use crate::gate::message::is_secret;
 use crate::reconcile::apply::{Done, Failure};
 use crate::reconcile::asking::is_asked;
-use crate::reconcile::plan::{By, Cause, Held, Plan, Repair, plan};
+use crate::reconcile::plan::{By, Cause, Held, Plan, Repair, Why, plan};
 use crate::reconcile::record::{Ending, Matter, record};
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
@@ -132,7 +132,9 @@ impl Reconciler {
         let home = self.standings.get(&home).filter(|_| basis.index.objects.contains_key(&home));
         let Some(known) = self.standings.get(key) else { return };
         let planned = plan(&look, known, held, home, now);
-        let is_open = matches!(planned, Plan::Repair(_) | Plan::Wait(..));
+        let planned = self.permitted(&look, planned, sight.as_ref(), now);
+        let is_asked_of = matches!(planned, Plan::Leave(Why::Held | Why::Unapproved));
+        let is_open = is_asked_of || matches!(planned, Plan::Repair(_) | Plan::Wait(..));
         let known = self.standings.entry(key);
         known.open = is_open;
         known.why = match &planned {
@@ -143,6 +145,7 @@ impl Reconciler {
         let leads = self.leads();
         match planned {
             Plan::Leave(why) => debug!(%key, ?why, "Left as it is"),
+            Plan::Wait(Why::Settling, until) => self.settle(key, sight, until, now),
             Plan::Wait(why, until) => {
                 debug!(%key, ?why, %until, "Waits");
                 self.look_at(key, Instant::now() + until.duration_since(now).unsigned_abs());
@@ -168,11 +171,16 @@ impl Reconciler {
         let key = look.key();
         let known = self.standings.entry(key);
         let before = known.memory.clone();
-        if let (Some(agrees), Some(sight)) = (held.agrees, sight) {
+        // What has gone back from what it is to be has drifted, to whatever Git once said.
+        let goal =
+            held.target.as_ref().map(|target| target.fingerprint).filter(|goal| known.memory.agreed == Some(*goal));
+        let reached = held.agrees.filter(|agrees| goal.is_none_or(|goal| goal == *agrees));
+        if let (Some(agrees), Some(sight)) = (reached, sight) {
             if (known.memory.agreed != Some(agrees) || known.ours.applied) && look.has_deployer() {
                 known.memory.owner = owner(look, sight);
             }
             known.memory.agreed = Some(agrees);
+            known.memory.released = None;
             known.attempts.settle();
         }
         let since = match known.stance {
@@ -226,6 +234,7 @@ impl Reconciler {
         let now = (self.clock)();
         match done {
             Ok(Done { sight, manager }) => {
+                let made = self.made(key, &sight);
                 let known = self.standings.entry(key);
                 // Until it is seen to agree.
                 let is_again = known.attempts.unsettled.replace(repair.fingerprint) == Some(repair.fingerprint);
@@ -235,6 +244,7 @@ impl Reconciler {
                 }
                 if repair.by == By::Landfast {
                     known.memory.applied = Some(repair.fingerprint);
+                    known.memory.made = made;
                     self.changed.insert(key.clone());
                 }
                 let manager = Some(manager.name.as_str());
@@ -273,7 +283,7 @@ impl Reconciler {
                 *self.repairs.entry(look.entry.source.clone()).or_default() += 1;
             }
             Outcome::CannotRepair => self.metrics.repaired("cannot_repair"),
-            Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded => {}
+            Outcome::SlippedPast | Outcome::FightDetected | Outcome::FightEnded | Outcome::Held | Outcome::Pruned => {}
         }
         if let (Outcome::Repaired, Stance::Differs { since, .. }) = (outcome, &known.stance) {
             let took = now.duration_since(*since).unsigned_abs();

@@ -18,11 +18,17 @@
 //! | [`plan`](mod@plan) | what is to be done with one object, and why | pure |
 //! | [`fight`] | is it moved again each time that it is brought back, and by whom | pure |
 //! | [`tally`] | how do the objects of each source stand | pure |
+//! | [`threshold`] | does too much of a source differ at once? | pure |
+//! | [`approval`] | what is a person asked, and what did one say? | pure |
 //! | [`body`] | what is sent | pure |
 //! | [`record`] | what is put on the record of a repair | pure |
 //! | [`turns`] | whose turn is it | pure |
 //! | `watch` | what happens? One stream a kind, all in one | edge |
+//! | `heard` | what does it mean that a watch told something | edge |
 //! | `run` | the loop: what wakes it, and what that means | edge |
+//! | `permit` | may a planned repair begin? Threshold and approvals, as the policy's mode says | edge |
+//! | `desk` | how is a person asked and heard? One ConfigMap | edge |
+//! | `prune` | what does Git not say any more? What Landfast applied of it goes | edge |
 //! | `judge` | what follows from how an object looks: compared, noted, planned, begun. The one way in | edge |
 //! | `notice` | what of a drift is news: what the gate was not asked about, and fights | edge |
 //! | [`deployer`] | who deploys an object, and can it be asked | pure |
@@ -30,25 +36,31 @@
 //! | `work` | what takes time: a look, a question to the server, a repair | edge |
 //! | `apply` | how is one repair carried out (apply, then the whole item, then the whole list) | edge |
 //!
-//! Where the rest belongs: `threshold.rs` (pure) says over the counts of differing objects of a source whether [`plan::Plan::Repair`] is
-//! held; `approval.rs` keeps what a person approved, and the plan asks it where the mode is Manual; `prune.rs` plans on entries
-//! whose head is gone. All of them come in between `plan` and the beginning of the work, in `judge` (`Reconciler::consider`).
+//! Where the rest belongs: what else is to keep a repair from its beginning comes in where `permit` does, between `plan` and the
+//! beginning of the work, in `judge` (`Reconciler::consider`).
 
 mod apply;
+pub mod approval;
 mod asking;
 pub mod body;
 pub mod deployer;
+mod desk;
 pub mod fight;
+mod heard;
 mod judge;
 mod notice;
+mod permit;
 pub mod plan;
+mod prune;
 pub mod record;
 mod run;
 pub mod sight;
 pub mod standing;
 pub mod tally;
+pub mod threshold;
 pub mod turns;
 mod watch;
 mod work;
 
+pub use crate::reconcile::prune::AskAll;
 pub use crate::reconcile::run::{Reconciler, Reconciling};

@@ -62,6 +62,12 @@ pub enum Why {
     Fight,
     /// Its deployer was asked to bring it back.
     Asked,
+    /// More of its source may be about to differ.
+    Settling,
+    /// Too much of its source differs at once.
+    Held,
+    /// Nobody said yes to it yet.
+    Unapproved,
 }
 
 /// How one object is brought back.

@@ -11,11 +11,10 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kube::Client;
-use kube::runtime::watcher;
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use crate::audit::Clock;
 use crate::audit::metrics::Metrics;
@@ -26,6 +25,9 @@ use crate::drift::declared::ObjectKey;
 use crate::gate::basis::{Basis, Entry, SourceId};
 use crate::gate::facts::Facts;
 use crate::limits;
+use crate::reconcile::desk::Desk;
+use crate::reconcile::permit::Permits;
+use crate::reconcile::prune::{AskAll, Prunes};
 use crate::reconcile::standing::{Attempts, Known, Memory, Presence, Stance, Standings};
 use crate::reconcile::tally::{Tallies, tallies};
 use crate::reconcile::turns::Turns;
@@ -53,6 +55,10 @@ pub struct Reconciling {
     pub metrics: Arc<Metrics>,
     /// Learns how the objects of each source stand.
     pub tallies: watch::Sender<Arc<Tallies>>,
+    /// Landfast's own namespace.
+    pub namespace: String,
+    /// Asks every source what it says now.
+    pub ask_all: AskAll,
 }
 
 /// Brings back what differs from Git.
@@ -67,11 +73,15 @@ pub struct Reconciler {
     pub(super) watches: Watches,
     pub(super) standings: Standings,
     /// Of each kind that is being listed, what was seen so far.
-    listings: BTreeMap<Watched, FxHashSet<ObjectKey>>,
+    pub(super) listings: BTreeMap<Watched, FxHashSet<ObjectKey>>,
     pub(super) work: FuturesUnordered<BoxFuture<'static, Work>>,
     /// Objects that something is done with; whether they are to be looked at when it is done.
     pub(super) busy: FxHashMap<ObjectKey, bool>,
     pub(super) turns: Turns,
+    pub(super) permits: Permits,
+    pub(super) desk: Desk,
+    pub(super) prunes: Prunes,
+    pub(super) ask_all: AskAll,
     /// When objects are to be looked at, and the same by object.
     due: BTreeSet<(Instant, ObjectKey)>,
     due_at: FxHashMap<ObjectKey, Instant>,
@@ -95,6 +105,7 @@ enum Event {
     Leads,
     Done(Box<Work>),
     Heard(Watched, Box<Heard>),
+    Said(Box<Heard>),
     Due,
     Tally,
 }
@@ -102,13 +113,18 @@ enum Event {
 impl Reconciler {
     /// Prepares; nothing is watched before [`run`](Self::run). Blocks.
     pub fn new(reconciling: Reconciling) -> Self {
-        let Reconciling { client, mut basis, leads, forms, clock, store, recorder, metrics, tallies } = reconciling;
+        let Reconciling { client, mut basis, leads, forms, clock, .. } = reconciling;
+        let Reconciling { store, recorder, metrics, tallies, namespace, ask_all, .. } = reconciling;
         let (ledger, remembered) = store.standings::<Memory>();
         let remembered = remembered.into_iter().filter_map(|(key, memory)| Some((ObjectKey::read(&key)?, memory)));
         let current = Arc::clone(&basis.borrow_and_update());
         Self {
             writer: Writer::new(client.clone()),
             watches: Watches::new(client.clone()),
+            desk: Desk::new(client.clone(), namespace),
+            permits: Permits::default(),
+            prunes: Prunes::default(),
+            ask_all,
             client,
             forms,
             clock,
@@ -137,8 +153,11 @@ impl Reconciler {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         self.watches.set(wanted(&self.basis));
+        self.permits.count(&self.basis);
+        self.desk.set(&self.basis);
         loop {
             let next = self.due.first().map(|(at, _)| *at);
+            let next = [next, self.permits.settles, self.desk.at, self.prunes.at()].into_iter().flatten().min();
             let due = async {
                 match next {
                     Some(at) => sleep_until(at).await,
@@ -153,21 +172,31 @@ impl Reconciler {
                 changed = self.leads.changed() => if changed.is_ok() { Event::Leads } else { Event::Shutdown },
                 Some(work) = self.work.next() => Event::Done(Box::new(work)),
                 () = due => Event::Due,
+                heard = self.desk.next() => Event::Said(Box::new(heard)),
                 () = tally, if is_due => Event::Tally,
                 (kind, heard) = self.watches.next() => Event::Heard(kind, Box::new(heard)),
             };
             match event {
                 Event::Shutdown => return self.remember(),
                 Event::Basis => self.turn(),
-                Event::Leads => self.look_at_what_differs(),
+                Event::Leads => self.lead(),
                 Event::Done(work) => self.end(*work),
                 Event::Heard(kind, heard) => self.hear(&kind, *heard),
+                Event::Said(heard) => self.hear_notice(*heard),
                 Event::Due => self.look_at_what_is_due(),
                 Event::Tally => self.tally(),
             }
             self.begin();
+            self.publish();
             self.remember();
         }
+    }
+
+    /// Takes over, or gives up.
+    fn lead(&mut self) {
+        self.look_at_what_differs();
+        self.prunes.forget();
+        self.sweep();
     }
 
     /// Whether this replica leads.
@@ -180,12 +209,18 @@ impl Reconciler {
         let basis = Arc::clone(&self.basis_seen.borrow_and_update());
         let before = std::mem::replace(&mut self.basis, Arc::clone(&basis));
         self.watches.set(wanted(&basis));
+        self.desk.set(&basis);
         self.untallied = true;
         if !Arc::ptr_eq(&before.index, &basis.index) {
+            self.permits.count(&basis);
             // What was never declared to this process may be yet: at a start the sources come one by one.
             let is_gone =
                 |key: &ObjectKey| before.index.objects.contains_key(key) && !basis.index.objects.contains_key(key);
-            self.changed.extend(self.standings.retain(|key| !is_gone(key)));
+            let gone = self.standings.retain(|key| !is_gone(key));
+            for key in &gone {
+                self.dropped(key);
+            }
+            self.changed.extend(gone);
         }
         let anew = self.to_list_anew(&before, &basis);
         for kind in &anew {
@@ -197,6 +232,7 @@ impl Reconciler {
             let others = basis.index.objects.iter().filter(|(key, now)| is_other(before.index.objects.get(key), now));
             let others: Vec<ObjectKey> = others.map(|(key, _)| key.clone()).collect();
             for key in others {
+                self.dropped(&key);
                 if let Some(known) = self.standings.get_mut(&key) {
                     known.attempts = Attempts::default();
                     known.asked = None;
@@ -206,6 +242,11 @@ impl Reconciler {
         }
         if !Arc::ptr_eq(&before.grants, &basis.grants) {
             self.look_at_what_is_open();
+        }
+        self.ask_anew(&before);
+        self.sweep();
+        if !Arc::ptr_eq(&before.grants, &basis.grants) || !Arc::ptr_eq(&before.policy, &basis.policy) {
+            self.look_at_what_is_dropped();
         }
     }
 
@@ -255,6 +296,10 @@ impl Reconciler {
 
     fn look_at_what_is_due(&mut self) {
         let now = Instant::now();
+        if self.permits.settles.is_some_and(|at| at <= now) {
+            self.settled();
+        }
+        self.prune_again(now);
         while let Some((at, _)) = self.due.first()
             && *at <= now
             && let Some((_, key)) = self.due.pop_first()
@@ -280,67 +325,15 @@ impl Reconciler {
         self.due.insert((at, key.clone()));
     }
 
-    fn hear(&mut self, kind: &Watched, heard: Heard) {
-        match heard {
-            Err(error) => {
-                self.untallied = true;
-                self.listings.remove(kind);
-                let name = format!("{}.{}", kind.kind, kind.group);
-                match error.status() {
-                    Some(410) => debug!(kind = name, "Listed anew"),
-                    Some(404) => info!(kind = name, "The cluster does not know this kind that Git declares"),
-                    _ => {
-                        let (error, hint) = (&error as &dyn std::error::Error, error.hint());
-                        warn!(kind = name, error, hint, "Objects of this kind are not watched");
-                    }
-                }
-            }
-            Ok(watcher::Event::Init) => {}
-            Ok(watcher::Event::InitApply(sight)) => {
-                let key = kind.key(&sight);
-                if self.is_declared(&key, kind) {
-                    self.see(&key, sight);
-                    self.listings.entry(kind.clone()).or_default().insert(key);
-                }
-            }
-            Ok(watcher::Event::InitDone) => {
-                let seen = self.listings.remove(kind).unwrap_or_default();
-                let is_missing = |key: &&ObjectKey| {
-                    (key.group(), key.kind()) == (&*kind.group, &*kind.kind)
-                        && !seen.contains(*key)
-                        && self.is_declared(key, kind)
-                };
-                let missing: Vec<_> = self.basis.index.objects.keys().filter(is_missing).cloned().collect();
-                for key in missing {
-                    self.miss(&key, None);
-                }
-            }
-            Ok(watcher::Event::Apply(sight)) => {
-                let key = kind.key(&sight);
-                if self.is_declared(&key, kind) {
-                    self.see(&key, sight);
-                }
-            }
-            Ok(watcher::Event::Delete(sight)) => {
-                let key = kind.key(&sight);
-                if self.is_declared(&key, kind) {
-                    self.miss(&key, Some(&sight));
-                }
-            }
-        }
-    }
-
-    /// Whether Git declares this object, in the version of this watch.
-    fn is_declared(&self, key: &ObjectKey, kind: &Watched) -> bool {
-        let head = self.basis.index.objects.get(key).and_then(|entry| entry.head.as_ref());
-        head.is_some_and(|head| *head.version == *kind.version)
-    }
-
     /// Begins what waits, as far as there is room.
     fn begin(&mut self) {
         while self.is_free()
             && let Some((key, sight)) = self.turns.pop(|key| !self.busy.contains_key(key))
         {
+            if self.prunes.contains(&key) {
+                self.prune(&key);
+                continue;
+            }
             let known = self.standings.get(&key);
             let is_last = |version: &str| {
                 let there = known.filter(|known| !known.doubted).map(|known| &known.presence);

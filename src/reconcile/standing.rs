@@ -174,6 +174,25 @@ pub struct Memory {
     /// Whether it is a Job that has begun.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ran: bool,
+    /// What Landfast applied under its own name: what of it Git drops is its own to delete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+    /// The revision of its source at which a person had it brought back with much else. Over when it agrees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Box<str>>,
+}
+
+/// An object that Landfast applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its uid.
+    pub uid: Box<str>,
+    /// The source that it was applied for.
+    pub source: Box<str>,
+    /// The version that it was applied in.
+    pub version: Box<str>,
+    /// The resource, as in URLs.
+    pub resource: Box<str>,
 }
 
 /// What became of attempts to bring one object back.

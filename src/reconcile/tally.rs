@@ -86,6 +86,8 @@ impl State {
             Some(Why::NotDeployed) => Self::NotDeployed,
             Some(Why::Unseen) => Self::Unknown,
             Some(Why::Fight) => Self::Fighting,
+            Some(Why::Held) => Self::Held,
+            Some(Why::Unapproved) => Self::WaitingForApproval,
             _ if known.attempts.refused => Self::CannotRepair,
             Some(
                 Why::Agrees
@@ -96,6 +98,7 @@ impl State {
                 | Why::Homeless
                 | Why::Grant
                 | Why::Asked
+                | Why::Settling
                 | Why::Failed,
             )
             | None => Self::Drifting,

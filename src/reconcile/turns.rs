@@ -21,14 +21,18 @@ pub struct Turns {
 
 /// What goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub enum Rank {
+    /// A Namespace.
     Namespace,
+    /// A CustomResourceDefinition.
     Definition,
+    /// All else.
     Rest,
 }
 
 impl Rank {
-    fn of(key: &ObjectKey) -> Self {
+    /// Of an object.
+    pub fn of(key: &ObjectKey) -> Self {
         match (key.group(), key.kind()) {
             ("", "Namespace") => Self::Namespace,
             ("apiextensions.k8s.io", "CustomResourceDefinition") => Self::Definition,
@@ -61,6 +65,13 @@ impl Turns {
         self.taken += 1;
         self.order.insert(place, key.clone());
         self.waiting.insert(key, (place, sight));
+    }
+
+    /// Has all of these wait, too.
+    pub fn append(&mut self, mut others: Self) {
+        while let Some((key, sight)) = others.pop(|_| true) {
+            self.push(key, sight);
+        }
     }
 
     /// The next one that `is_free`, with what was seen of it.

@@ -47,6 +47,19 @@ struct Open {
     abort: AbortHandle,
     /// Why it does not go on, where its last word was a failure.
     failing: Option<String>,
+    /// How far it is from having told of every object.
+    stage: Stage,
+}
+
+/// How far a watch is from having told of every object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its objects are being listed, or will be.
+    Listing,
+    /// All were told of.
+    Whole,
+    /// We may not, or nobody knows the kind.
+    Refused,
 }
 
 impl Watches {
@@ -115,6 +128,11 @@ impl Watches {
         unwatched
     }
 
+    /// Whether the objects of some kind are not all seen yet, so that more may turn out to differ.
+    pub(super) fn is_listing(&self) -> bool {
+        self.open.values().any(|open| open.stage == Stage::Listing)
+    }
+
     /// The resource of a kind that is watched.
     pub(super) fn resource(&self, kind: &Watched) -> Option<&ApiResource> {
         self.open.get(kind).map(|open| &open.resource)
@@ -129,6 +147,7 @@ impl Watches {
                     // What a watch that was given up still says means nothing.
                     let Some(open) = self.open.get_mut(&kind).filter(|open| open.number == number) else { continue };
                     open.failing = heard.as_ref().err().map(ToString::to_string);
+                    open.stage = open.stage.after(&heard);
                     return (kind, heard);
                 }
             }
@@ -156,7 +175,18 @@ impl Watches {
         let named = heard.map(move |heard| (named.clone(), number, heard.map(|event| typed(event, &of))));
         let (stream, abort) = abortable(named);
         self.streams.push(stream.boxed());
-        self.open.insert(kind, Open { number, resource, abort, failing: None });
+        self.open.insert(kind, Open { number, resource, abort, failing: None, stage: Stage::Listing });
+    }
+}
+
+impl Stage {
+    fn after(self, heard: &Heard) -> Self {
+        match heard {
+            Ok(watcher::Event::InitDone) => Self::Whole,
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) => self,
+            Err(error) if matches!(error.status(), Some(403 | 404)) => Self::Refused,
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) | Err(_) => Self::Listing,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::reconcile::apply::{At, Done, Failure, carry_out};
 use crate::reconcile::asking::Answer;
 use crate::reconcile::deployer::Deployer;
 use crate::reconcile::plan::Repair;
+use crate::reconcile::prune::Pruned;
 use crate::reconcile::record::movers;
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
@@ -32,6 +33,12 @@ pub(super) enum Work {
     Repaired(ObjectKey, Box<Repair>, Vec<Moved>, Result<Done, Failure>),
     /// A deployer was asked to bring an object back, or not.
     Asked(ObjectKey, Box<Repair>, Deployer, Vec<Moved>, Answer),
+    /// Every source was asked what it says now, or not.
+    AskedAll(bool),
+    /// An object that Git dropped was deleted, or not.
+    Pruned(ObjectKey, Result<Pruned, CallError>),
+    /// What waits for a person was told.
+    Told(Result<(), CallError>),
 }
 
 impl Reconciler {
@@ -76,24 +83,35 @@ impl Reconciler {
 
     /// Takes in what came of work.
     pub(super) fn end(&mut self, work: Work) {
-        let (Work::Looked(key, _) | Work::Learnt(key, ..) | Work::Repaired(key, ..) | Work::Asked(key, ..)) = &work;
-        let key = key.clone();
-        let again = self.busy.remove(&key).unwrap_or_default();
+        let key = match &work {
+            Work::Looked(key, _)
+            | Work::Learnt(key, ..)
+            | Work::Repaired(key, ..)
+            | Work::Asked(key, ..)
+            | Work::Pruned(key, _) => Some(key.clone()),
+            Work::AskedAll(_) | Work::Told(_) => None,
+        };
+        let again = key.as_ref().and_then(|key| self.busy.remove(key)).unwrap_or_default();
         match work {
-            Work::Looked(_, Ok(Some(sight))) => self.see(&key, sight),
-            Work::Looked(_, Ok(None)) => self.miss(&key, None),
-            Work::Looked(_, Err(error)) => self.fail(&key, &error),
-            Work::Learnt(_, sight, of, form) => self.learnt(&key, sight, &of, form),
-            Work::Repaired(_, repair, moved_by, done) => self.repaired(&key, &repair, moved_by, done),
-            Work::Asked(_, repair, deployer, moved_by, answer) => self.asked(&key, repair, deployer, moved_by, answer),
+            Work::Looked(key, Ok(Some(sight))) => self.see(&key, sight),
+            Work::Looked(key, Ok(None)) => self.miss(&key, None),
+            Work::Looked(key, Err(error)) => self.fail(&key, &error),
+            Work::Learnt(key, sight, of, form) => self.learnt(&key, sight, &of, form),
+            Work::Repaired(key, repair, moved_by, done) => self.repaired(&key, &repair, moved_by, done),
+            Work::Asked(key, repair, deployer, moved_by, answer) => {
+                self.asked(&key, repair, deployer, moved_by, answer);
+            }
+            Work::AskedAll(answered) => self.asked_all(answered),
+            Work::Pruned(key, done) => self.pruned(&key, done),
+            Work::Told(told) => self.told(told),
         }
-        if again {
+        if let Some(key) = key.filter(|_| again) {
             self.look_anew(key);
         }
     }
 
     /// Where an object is written; `None` where nobody knows its kind.
-    fn at(&self, key: &ObjectKey) -> Option<At> {
+    pub(super) fn at(&self, key: &ObjectKey) -> Option<At> {
         let head = self.basis.index.objects.get(key)?.head.as_ref()?;
         let resource = &self.watches.resource(&Watched::of(key, &head.version))?.plural;
         let place = place(key.group(), &head.version, resource, key.namespace());

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on panics, and nobody links a test")]
 
+mod approval;
 mod asked;
 mod attempts;
 mod beside;
@@ -42,6 +43,7 @@ mod marks;
 mod mistyped;
 mod modes;
 mod outage;
+mod prune;
 mod records;
 mod repair;
 mod repair_restart;

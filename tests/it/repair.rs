@@ -38,7 +38,8 @@ impl Shop {
         install(&plane);
         prepare(&plane);
         let repository = Repository::new();
-        let config = source("shop", &repository, "1s", r#"["alone-*", "deployed-*", "never-*"]"#) + POLICIES;
+        let config =
+            source("shop", &repository, "1s", r#"["alone-*", "deployed-*", "moving-*", "never-*"]"#) + POLICIES;
         let landfast = Landfast::start(&plane, &config);
         Self { plane, repository: Mutex::new(repository), landfast }
     }
@@ -239,6 +240,25 @@ fn beside_a_deployer_no_owner_is_left_that_keeps_a_field() {
     case.feed(User::Flux, &flux, &marked(DEPLOYMENT)).succeeds();
     let labels = &case.get("deployment/web")["metadata"]["labels"];
     assert!(labels["tier"].is_null() && labels["zone"].is_null(), "{labels}");
+}
+
+#[test]
+fn where_the_policy_deploys_an_object_moves_on_beside_its_deployer() {
+    let case = Case::new("moving");
+    let flux = ["apply", "--server-side", "--force-conflicts", "--field-manager=kustomize-controller", "-f", "-"];
+    case.declare(&labelled());
+    // Nobody waits for the deployer to make it.
+    case.comes_back("the Deployment to be made", "deployment/web", |web| web["spec"]["replicas"] == 3);
+    case.feed(User::Flux, &flux, &labelled()).succeeds();
+    let moved = DEPLOYMENT.replace("replicas: 3", "replicas: 4");
+    case.declare(&moved);
+    case.comes_back("Git's next revision", "deployment/web", |web| web["spec"]["replicas"] == 4);
+    // What Git drops goes, though both applied it.
+    case.feed(User::Flux, &flux, &moved).succeeds();
+    case.comes_back("what Git dropped to go", "deployment/web", |web| {
+        let labels = &web["metadata"]["labels"];
+        labels["tier"].is_null() && labels["zone"].is_null() && labels["app"] == "web"
+    });
 }
 
 #[test]

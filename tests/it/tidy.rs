@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// Modules and files without clock, file, network or await.
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
     "src/yaml/",
     "src/drift/",
     "src/gate/",
@@ -31,6 +31,7 @@ const PURE: [&str; 19] = [
     "src/audit/safety.rs",
     "src/audit/settle.rs",
     "src/config/resolve",
+    "src/reconcile/approval/",
     "src/reconcile/body.rs",
     "src/reconcile/deployer.rs",
     "src/reconcile/fight.rs",

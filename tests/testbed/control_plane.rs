@@ -60,7 +60,7 @@ impl ControlPlane {
         plane.start_api_server();
         plane.start_controllers();
         // Landfast's rights are those it is installed with, so that every test proves that they are enough.
-        for rights in [include_str!("rbac.yaml"), include_str!("../../deploy/rbac.yaml")] {
+        for rights in [include_str!("../../deploy/rbac.yaml"), include_str!("rbac.yaml")] {
             plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], rights).succeeds();
         }
         plane

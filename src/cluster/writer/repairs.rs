@@ -2,9 +2,9 @@
 //!
 //! What it must look like, and under whose name, the caller knows.
 
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Request;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cluster::call::{CallError, within_time};
 use crate::cluster::webhook::FIELD_MANAGER;
@@ -47,6 +47,33 @@ impl Writer {
         let request = Request::new(place).patch(name, &parameters, &Patch::Merge(wish));
         within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await?;
         Ok(())
+    }
+
+    /// Deletes an object, if it is still this one in this version; 409 where it is another. What it made goes after it.
+    pub async fn remove(&self, place: &str, name: &str, uid: &str, version: &str) -> Result<(), CallError> {
+        let preconditions =
+            Some(Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_owned()) });
+        let parameters = DeleteParams { preconditions, ..DeleteParams::background() };
+        let request = Request::new(place).delete(name, &parameters);
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await.map(drop)
+    }
+
+    /// Gives an object annotations, or takes them away, under Landfast's name; 409 where it is not of this version any more.
+    pub async fn annotate(
+        &self,
+        place: &str,
+        name: &str,
+        version: Option<&str>,
+        annotations: &[(&str, Option<&str>)],
+    ) -> Result<String, CallError> {
+        let annotations: Map<_, _> = annotations.iter().map(|(name, value)| ((*name).into(), json!(value))).collect();
+        let mut body = json!({ "metadata": { "annotations": annotations } });
+        if let Some(version) = version {
+            body["metadata"]["resourceVersion"] = version.into();
+        }
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(place).patch(name, &parameters, &Patch::Merge(body));
+        within_time(self.client.request_text(request.map_err(kube::Error::BuildRequest)?)).await
     }
 
     /// Sets who owns what of an object, if it is still of this version: nothing else of it changes.
