@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::app::configuration::Asked;
+use crate::cluster::lease::Lead;
 use crate::cluster::statuses::{Condition, Desired, Holds};
 use crate::config::definition::definitions;
 use crate::config::held::Told;
@@ -19,7 +20,7 @@ use crate::reconcile::tally::{State, Tallies, Tally};
 pub(super) async fn standing(
     mut asked: watch::Receiver<Arc<Asked>>,
     mut tallies: watch::Receiver<Arc<Tallies>>,
-    mut leads: watch::Receiver<bool>,
+    mut leads: watch::Receiver<Lead>,
     desired: watch::Sender<Arc<Vec<Desired>>>,
     shutdown: impl Future<Output = ()>,
 ) {
@@ -27,7 +28,7 @@ pub(super) async fn standing(
     loop {
         let (now, told) = (Arc::clone(&asked.borrow_and_update()), Arc::clone(&tallies.borrow_and_update()));
         let mut standing = Vec::new();
-        if *leads.borrow_and_update() && now.whole {
+        if leads.borrow_and_update().holds() && now.whole {
             let sources = now.told.iter().filter(|told| told.kind == "GitSource");
             let tally = |of: &Told| told.iter().find(|(id, _)| *id.0 == *of.name).map(|(_, tally)| tally);
             standing.extend(sources.filter_map(|of| stands(of, tally(of)?)));

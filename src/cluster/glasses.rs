@@ -21,6 +21,7 @@ use crate::audit::Clock;
 use crate::audit::record::Record as Kept;
 use crate::audit::sinks::Recorder;
 use crate::cluster::call::{Backoff, CallError, watched};
+use crate::cluster::lease::Lead;
 use crate::cluster::writer::{Noted, Writer};
 use crate::config::crd::{GROUP, VERSION};
 use crate::config::record::{Record, record};
@@ -35,7 +36,7 @@ pub struct Keeping {
     /// Tells the time.
     pub clock: Clock,
     /// Whether this replica leads.
-    pub leads: watch::Receiver<bool>,
+    pub leads: watch::Receiver<Lead>,
     /// The kinds: where objects with annotations are.
     pub basis: watch::Receiver<Arc<Basis>>,
     /// Told of what is open.
@@ -132,7 +133,7 @@ impl Glasses {
                 Event::Due => {}
             }
             self.publish();
-            if *self.keeping.leads.borrow() && self.rests.is_none_or(|until| until <= Instant::now()) {
+            if self.keeping.leads.borrow().holds() && self.rests.is_none_or(|until| until <= Instant::now()) {
                 self.lead().await;
             }
         }

@@ -23,6 +23,22 @@ use crate::limits;
 /// Name of the Lease, in landfast's own Namespace.
 pub const LEASE: &str = "landfast";
 
+/// Until when we lead, unless we renew it. Whoever was stopped for longer than that finds by the clock alone that another may lead by now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lead(Option<Instant>);
+
+impl Lead {
+    /// Until this instant; not at all where there is none.
+    pub fn until(end: Option<Instant>) -> Self {
+        Self(end)
+    }
+
+    /// Whether we lead now.
+    pub fn holds(self) -> bool {
+        self.0.is_some_and(|end| Instant::now() < end)
+    }
+}
+
 /// Takes part in the election.
 pub struct Candidate {
     leases: Api<Lease>,
@@ -31,21 +47,23 @@ pub struct Candidate {
     /// Who we are among the replicas.
     identity: String,
     clock: Clock,
-    leading: watch::Sender<bool>,
+    leading: watch::Sender<Lead>,
     /// The Lease as it was seen to change last, and when.
     seen: Option<(Option<String>, Instant)>,
+    /// Whether we led when that was told last.
+    led: bool,
     /// When we last held it for sure.
     held: Option<Instant>,
 }
 
 impl Candidate {
-    /// A candidate of this identity, and a watch of whether it leads.
-    pub fn new(client: Client, namespace: &str, identity: String, clock: Clock) -> (Self, watch::Receiver<bool>) {
-        let (leading, leads) = watch::channel(false);
+    /// A candidate of this identity, and a watch of whether it leads, which wakes when that changes and not when it is renewed.
+    pub fn new(client: Client, namespace: &str, identity: String, clock: Clock) -> (Self, watch::Receiver<Lead>) {
+        let (leading, leads) = watch::channel(Lead::default());
         let writer = Writer::new(client.clone());
         let leases = Api::namespaced(client, namespace);
         let namespace = namespace.to_owned();
-        (Self { leases, writer, namespace, identity, clock, leading, seen: None, held: None }, leads)
+        (Self { leases, writer, namespace, identity, clock, leading, seen: None, led: false, held: None }, leads)
     }
 
     /// Runs until `shutdown`; then gives back what it holds.
@@ -61,21 +79,26 @@ impl Candidate {
                 warn!(error = &error as &dyn std::error::Error, hint = error.hint(), "The Lease cannot be held");
             }
             // Whoever cannot renew must have stopped by the time that another may begin.
-            let leads = self.held.is_some_and(|held| held.elapsed() < limits::LEASE_RENEW_MAX);
-            self.tell(leads);
+            self.tell(Lead::until(self.held.map(|held| held + limits::LEASE_RENEW_MAX)));
             tokio::select! {
                 () = sleep(limits::LEASE_RETRY) => {}
                 () = &mut shutdown => break,
             }
         }
-        if self.leading.send_replace(false) {
+        if self.leading.send_replace(Lead::default()).holds() {
             // Nobody waits for it in vain: it runs out by itself.
             let _left = timeout(limits::LEASE_CALL_MAX, self.give_back()).await;
         }
     }
 
-    fn tell(&self, leads: bool) {
-        let changed = self.leading.send_if_modified(|leading| std::mem::replace(leading, leads) != leads);
+    fn tell(&mut self, lead: Lead) {
+        let leads = lead.holds();
+        let changed = std::mem::replace(&mut self.led, leads) != leads;
+        self.leading.send_if_modified(|leading| {
+            // What was left to others while it had run out is taken up again.
+            let has_run_out = !std::mem::replace(leading, lead).holds();
+            changed || (leads && has_run_out)
+        });
         if changed {
             info!(identity = self.identity, leads, "Leader election");
         }

@@ -194,19 +194,20 @@ impl Attempt<'_> {
         for extent in [Extent::Items, Extent::Lists] {
             put = match self.put(extent, manager).await {
                 Err(Failure::Refused(_)) => put,
-                done => return self.owned(done?).await,
+                Err(failure) => return Err(failure),
+                // It is back; who owns it is set right at the next look where that broke off ([`Cause::Released`]).
+                Ok(put) => return Ok(self.owned(&put).await.unwrap_or(put)),
             };
         }
         put
     }
 
-    /// What was put is applied once more, where the owner applies: then it owns it as it did, and it alone. Where this breaks off,
-    /// the next look finds what is left of ours ([`Cause::Released`]).
-    async fn owned(&self, put: Sight) -> Result<Sight, Failure> {
+    /// What was put is applied once more, where the owner applies: then it owns it as it did, and it alone.
+    async fn owned(&self, put: &Sight) -> Result<Sight, Failure> {
         if self.manager.operation == Operation::Update {
-            return Ok(put);
+            return Ok(put.clone());
         }
-        let applied = self.apply(&read(&put)?).await?;
+        let applied = self.apply(&read(put)?).await?;
         match managers::without(&read(&applied)?, &updating()) {
             Some(owners) => {
                 let name = self.at.key.name();

@@ -20,7 +20,7 @@ use crate::reconcile::apply::At;
 use crate::reconcile::approval::{APPROVE, Digest};
 use crate::reconcile::deployer::{Deployer, Unfit, Wish};
 use crate::reconcile::plan::Repair;
-use crate::reconcile::record::{Ending, movers};
+use crate::reconcile::record::{Ending, Matter, movers};
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
 use crate::reconcile::standing::{Asked, Fingerprint};
@@ -137,7 +137,7 @@ impl Reconciler {
             return;
         }
         let ending = Ending { outcome: Outcome::CannotRepair, manager: None, error: Some(why), moved_by };
-        self.tell(key, repair, ending);
+        self.tell(key, &Matter::of(repair), ending);
     }
 
     /// Takes in that an object agrees, or that its deployer has not brought it back in time.
@@ -149,7 +149,7 @@ impl Reconciler {
         if agrees {
             let manager = deployer.to_string();
             let ending = Ending { outcome: Outcome::Repaired, manager: Some(&manager), error: None, moved_by };
-            return self.tell(key, &repair, ending);
+            return self.tell(key, &Matter::of(&repair), ending);
         }
         let silent = format!("{deployer} was asked and has not brought it back in {} s", DEPLOYER_ANSWER_MAX.as_secs());
         self.not_asked(key, &repair, Unfit::Not(silent), moved_by);

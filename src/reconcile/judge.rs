@@ -123,6 +123,7 @@ impl Reconciler {
         self.settle_asked(key, agrees);
         if let Some(sight) = sight.as_ref().filter(|_| agrees) {
             self.note_deployer(&look, sight);
+            self.settle_begun(&look, held.agrees, sight);
         }
         self.note(&look, &held, sight.as_ref(), now);
         if self.leads() {
@@ -232,6 +233,10 @@ impl Reconciler {
         done: Result<Done, Failure>,
     ) {
         let now = (self.clock)();
+        if !matches!(done, Err(Failure::Call(_))) {
+            self.standings.entry(key).memory.begun = None;
+            self.changed.insert(key.clone());
+        }
         match done {
             Ok(Done { sight, manager }) => {
                 let made = self.made(key, &sight);
@@ -251,7 +256,7 @@ impl Reconciler {
                 let outcome = if is_again { Outcome::CannotRepair } else { Outcome::Repaired };
                 let error = is_again.then(|| UNSETTLED.to_owned());
                 if repair.cause != Cause::Released {
-                    self.tell(key, repair, Ending { outcome, manager, error, moved_by });
+                    self.tell(key, &Matter::of(repair), Ending { outcome, manager, error, moved_by });
                 }
                 self.see_answer(key, sight);
             }
@@ -264,7 +269,7 @@ impl Reconciler {
                     By::Landfast | By::Owner(None) => None,
                 };
                 let ending = Ending { outcome: Outcome::CannotRepair, manager, error: Some(said), moved_by };
-                self.tell(key, repair, ending);
+                self.tell(key, &Matter::of(repair), ending);
                 self.fail(key, &error);
                 self.standings.entry(key).attempts.refused = true;
             }
@@ -272,7 +277,7 @@ impl Reconciler {
     }
 
     /// Puts on the record how a repair ended.
-    pub(super) fn tell(&mut self, key: &ObjectKey, repair: &Repair, ending: Ending<'_>) {
+    pub(super) fn tell(&mut self, key: &ObjectKey, matter: &Matter<'_>, ending: Ending<'_>) {
         let (now, outcome) = ((self.clock)(), ending.outcome);
         let basis = Arc::clone(&self.basis);
         let look = Look::at(&basis, key, now);
@@ -289,7 +294,7 @@ impl Reconciler {
             let took = now.duration_since(*since).unsigned_abs();
             self.metrics.repair_seconds.observe(took.as_secs_f64());
         }
-        self.recorder.record(record(&look, known, &Matter::of(repair), ending, now));
+        self.recorder.record(record(&look, known, matter, ending, now));
     }
 
     /// Has an object tried again later, later each time.

@@ -105,7 +105,7 @@ impl Reconciler {
     pub(super) fn made(&self, key: &ObjectKey, sight: &Sight) -> Option<Made> {
         let Named { version, resource, .. } = self.named(key)?;
         let source = (*self.basis.index.objects.get(key)?.source.0).into();
-        Some(Made { uid: sight.uid().into(), source, version, resource })
+        Some(Made { uid: sight.uid().into(), source, version, resource, leaves: false })
     }
 
     /// Takes stock of what Git dropped and Landfast applied, and has the sources asked where that is needed.
@@ -199,11 +199,12 @@ impl Reconciler {
             // It is looked at again when what is in it is deleted.
             return;
         }
+        self.note_leaving(key, true);
         let (client, writer, key) = (self.client.clone(), self.writer.clone(), key.clone());
         self.busy.insert(key.clone(), false);
         self.work.push(Box::pin(async move {
             let done = delete(&client, &writer, &key, &made).await;
-            Work::Pruned(key, done)
+            Work::Pruned(key, done, made.leaves)
         }));
     }
 
@@ -277,12 +278,26 @@ impl Reconciler {
         self.recorder.record(Record::of_repair(&about, pruned, &[], (self.clock)()));
     }
 
+    /// Notes that the deletion of an object is begun, or that it did not come to it. Written down before it is sent.
+    fn note_leaving(&mut self, key: &ObjectKey, leaves: bool) {
+        if let Some(made) = self.standings.entry(key).memory.made.as_mut().filter(|made| made.leaves != leaves) {
+            made.leaves = leaves;
+            self.changed.insert(key.clone());
+        }
+    }
+
     /// Takes in what came of deleting an object.
-    pub(super) fn pruned(&mut self, key: &ObjectKey, done: Result<Pruned, CallError>) {
+    pub(super) fn pruned(&mut self, key: &ObjectKey, done: Result<Pruned, CallError>, was_begun: bool) {
+        let is_refused = done.as_ref().is_err_and(|error| error.status() == Some(409));
+        if is_refused || matches!(done, Ok(Pruned::Asks | Pruned::Holds(_))) {
+            self.note_leaving(key, false);
+        }
         match done {
             Ok(done @ (Pruned::Deleted | Pruned::Gone | Pruned::NotOurs)) => {
                 match done {
                     Pruned::Deleted => self.tell_of_pruned(key),
+                    // Nobody heard the answer to its deletion.
+                    Pruned::Gone | Pruned::NotOurs if was_begun => self.tell_of_pruned(key),
                     Pruned::NotOurs => {
                         info!(%key, "Git dropped it, and it stays: it is not the object that was applied any more");
                     }

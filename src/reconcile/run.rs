@@ -20,6 +20,7 @@ use crate::audit::Clock;
 use crate::audit::metrics::Metrics;
 use crate::audit::sinks::Recorder;
 use crate::cluster::form::Forms;
+use crate::cluster::lease::Lead;
 use crate::cluster::writer::Writer;
 use crate::drift::declared::ObjectKey;
 use crate::gate::basis::{Basis, Entry, SourceId};
@@ -42,7 +43,7 @@ pub struct Reconciling {
     /// What Git declares, and what the policies say.
     pub basis: watch::Receiver<Arc<Basis>>,
     /// Whether this replica leads.
-    pub leads: watch::Receiver<bool>,
+    pub leads: watch::Receiver<Lead>,
     /// What the server makes of declarations.
     pub forms: Forms,
     /// Tells the time.
@@ -69,7 +70,7 @@ pub struct Reconciler {
     pub(super) clock: Clock,
     pub(super) basis: Arc<Basis>,
     basis_seen: watch::Receiver<Arc<Basis>>,
-    pub(super) leads: watch::Receiver<bool>,
+    pub(super) leads: watch::Receiver<Lead>,
     pub(super) watches: Watches,
     pub(super) standings: Standings,
     /// Of each kind that is being listed, what was seen so far.
@@ -201,7 +202,7 @@ impl Reconciler {
 
     /// Whether this replica leads.
     pub(super) fn leads(&self) -> bool {
-        *self.leads.borrow()
+        self.leads.borrow().holds()
     }
 
     /// Moves on to what is in force now.
@@ -279,7 +280,8 @@ impl Reconciler {
     fn look_at_what_differs(&mut self) {
         let is_told = |known: &Known| !known.noticed.is_empty();
         let differs = |known: &Known| matches!(known.stance, Stance::Differs { .. }) && !is_told(known);
-        let these = self.standings.iter().filter(|(_, known)| known.open || differs(known));
+        let is_begun = |known: &Known| known.memory.begun.is_some();
+        let these = self.standings.iter().filter(|(_, known)| known.open || differs(known) || is_begun(known));
         let these: Vec<_> = these.map(|(key, _)| key.clone()).collect();
         for key in these {
             self.look_anew(key);

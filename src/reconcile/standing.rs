@@ -16,7 +16,7 @@ use crate::gate::managers::Manager;
 use crate::limits::{REPAIR_RETRY_MAX, REPAIR_RETRY_MIN};
 use crate::reconcile::deployer::Deployer;
 use crate::reconcile::fight::{Bout, Standoff};
-use crate::reconcile::plan::{Repair, Why};
+use crate::reconcile::plan::{Cause, Repair, Why};
 use crate::reconcile::sight::Owned;
 
 /// Beyond so many doublings every wait is the longest.
@@ -177,9 +177,24 @@ pub struct Memory {
     /// What Landfast applied under its own name: what of it Git drops is its own to delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Made>,
+    /// A repair that was begun. Written down before it is sent: where nobody hears the answer (Landfast ends, the connection breaks) the
+    /// object itself tells whether it was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
     /// The revision of its source at which a person had it brought back with much else. Over when it agrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Box<str>>,
+}
+
+/// A repair whose answer is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Why the object was to be brought back.
+    pub cause: Cause,
+    /// The declaration that it goes to.
+    pub fingerprint: Fingerprint,
+    /// Whether under Landfast's own name, so that it is its own to delete.
+    pub own: bool,
 }
 
 /// An object that Landfast applied.
@@ -193,6 +208,9 @@ pub struct Made {
     pub version: Box<str>,
     /// The resource, as in URLs.
     pub resource: Box<str>,
+    /// Whether its deletion was begun and the answer is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves: bool,
 }
 
 /// What became of attempts to bring one object back.

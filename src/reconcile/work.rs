@@ -5,22 +5,25 @@
 use std::sync::Arc;
 
 use futures::FutureExt as _;
+use tracing::info;
 
-use crate::audit::repair::Moved;
+use crate::audit::repair::{Moved, Outcome};
 use crate::cluster::call::CallError;
 use crate::cluster::client;
 use crate::cluster::writer::repairs::place;
 use crate::drift::declared::ObjectKey;
 use crate::drift::form::Form;
 use crate::gate::facts::FormOf;
+use crate::gate::live::Look;
 use crate::reconcile::apply::{At, Done, Failure, carry_out};
 use crate::reconcile::asking::Answer;
 use crate::reconcile::deployer::Deployer;
-use crate::reconcile::plan::Repair;
+use crate::reconcile::plan::{By, Cause, Repair};
 use crate::reconcile::prune::Pruned;
-use crate::reconcile::record::movers;
+use crate::reconcile::record::{Ending, Matter, movers};
 use crate::reconcile::run::Reconciler;
 use crate::reconcile::sight::Sight;
+use crate::reconcile::standing::{Begun, Fingerprint};
 use crate::reconcile::watch::Watched;
 
 /// Work that has come to its end.
@@ -35,8 +38,8 @@ pub(super) enum Work {
     Asked(ObjectKey, Box<Repair>, Deployer, Vec<Moved>, Answer),
     /// Every source was asked what it says now, or not.
     AskedAll(bool),
-    /// An object that Git dropped was deleted, or not.
-    Pruned(ObjectKey, Result<Pruned, CallError>),
+    /// An object that Git dropped was deleted, or not; and whether that was begun before, without an answer.
+    Pruned(ObjectKey, Result<Pruned, CallError>, bool),
     /// What waits for a person was told.
     Told(Result<(), CallError>),
 }
@@ -70,7 +73,13 @@ impl Reconciler {
     /// Brings an object back.
     pub(super) fn repair(&mut self, key: &ObjectKey, sight: Option<Sight>, repair: Box<Repair>) {
         let Some(at) = self.at(key) else { return };
-        self.standings.entry(key).bout.get_or_insert_default().tries();
+        let known = self.standings.entry(key);
+        known.bout.get_or_insert_default().tries();
+        if repair.cause != Cause::Released {
+            let Repair { cause, fingerprint, .. } = *repair;
+            known.memory.begun = Some(Begun { cause, fingerprint, own: repair.by == By::Landfast });
+            self.changed.insert(key.clone());
+        }
         let (writer, key) = (self.writer.clone(), key.clone());
         self.busy.insert(key.clone(), false);
         let work = async move {
@@ -81,6 +90,35 @@ impl Reconciler {
         self.work.push(work.boxed());
     }
 
+    /// Takes in that an object agrees whose repair nobody heard the answer to: it was carried out.
+    pub(super) fn settle_begun(&mut self, look: &Look<'_>, agrees: Option<Fingerprint>, sight: &Sight) {
+        let key = look.key();
+        let begun = self.standings.get(key).and_then(|known| known.memory.begun);
+        let (Some(begun), Some(agrees)) = (begun, agrees) else { return };
+        if !self.leads() || self.busy.contains_key(key) {
+            // The answer is still to come, or another is to tell it.
+            return;
+        }
+        let made = if begun.own { self.made(key, sight) } else { None };
+        let known = self.standings.entry(key);
+        known.memory.begun = None;
+        self.changed.insert(key.clone());
+        if agrees != begun.fingerprint {
+            // Git and the object have moved on since.
+            return;
+        }
+        if begun.own && known.ours.applied {
+            (known.memory.applied, known.memory.made) = (Some(agrees), made);
+        }
+        info!(%key, "It was brought back, and the answer was lost");
+        let matter = Matter { cause: begun.cause, fingerprint: begun.fingerprint, drift: &[] };
+        self.tell(
+            key,
+            &matter,
+            Ending { outcome: Outcome::Repaired, manager: None, error: None, moved_by: Vec::new() },
+        );
+    }
+
     /// Takes in what came of work.
     pub(super) fn end(&mut self, work: Work) {
         let key = match &work {
@@ -88,7 +126,7 @@ impl Reconciler {
             | Work::Learnt(key, ..)
             | Work::Repaired(key, ..)
             | Work::Asked(key, ..)
-            | Work::Pruned(key, _) => Some(key.clone()),
+            | Work::Pruned(key, ..) => Some(key.clone()),
             Work::AskedAll(_) | Work::Told(_) => None,
         };
         let again = key.as_ref().and_then(|key| self.busy.remove(key)).unwrap_or_default();
@@ -102,7 +140,7 @@ impl Reconciler {
                 self.asked(&key, repair, deployer, moved_by, answer);
             }
             Work::AskedAll(answered) => self.asked_all(answered),
-            Work::Pruned(key, done) => self.pruned(&key, done),
+            Work::Pruned(key, done, was_begun) => self.pruned(&key, done, was_begun),
             Work::Told(told) => self.told(told),
         }
         if let Some(key) = key.filter(|_| again) {

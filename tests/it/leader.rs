@@ -10,6 +10,7 @@ use landfast::audit::board::Board;
 use landfast::audit::metrics::Metrics;
 use landfast::audit::sinks::Audit;
 use landfast::cluster::glasses::{Glasses, Keeping};
+use landfast::cluster::lease::Lead;
 use landfast::cluster::records::Records;
 use landfast::drift::schema::Schemas;
 use landfast::gate::basis::{Basis, Index, SourceId};
@@ -118,7 +119,7 @@ fn record(name: &str, more: &str) -> String {
 /// Who looks after records, at a time of our own.
 struct Keeper {
     ahead: Arc<AtomicI64>,
-    leads: watch::Sender<bool>,
+    leads: watch::Sender<Lead>,
     basis: watch::Sender<Arc<Basis>>,
     grants: watch::Receiver<Arc<Grants>>,
     end: oneshot::Sender<()>,
@@ -129,7 +130,7 @@ impl Keeper {
     async fn start(plane: &ControlPlane) -> Self {
         let ahead = Arc::new(AtomicI64::new(0));
         let clock = clock(&ahead);
-        let (leads, leads_seen) = watch::channel(false);
+        let (leads, leads_seen) = watch::channel(Lead::default());
         let (basis, basis_seen) = watch::channel(Arc::new(basis(Schemas::builtin())));
         let (told, grants) = watch::channel(Arc::default());
         let audit = Audit::new(None, None, Arc::new(Board::default()), Arc::new(Metrics::new()), Arc::clone(&clock));
@@ -139,6 +140,10 @@ impl Keeper {
         let (end, ended) = oneshot::channel();
         let running = tokio::spawn(Glasses::new(keeping).run(async { drop(ended.await) }));
         Self { ahead, leads, basis, grants, end, running }
+    }
+
+    fn lead(&self) {
+        self.leads.send_replace(Lead::until(Some(tokio::time::Instant::now() + Duration::from_hours(1))));
     }
 
     fn set_clock(&self, hours: i64) {
@@ -201,7 +206,7 @@ async fn a_record_ends_once_and_is_kept_for_thirty_days() {
     keeper.set_clock(0);
     sleep(TWO_LOOKS).await;
     assert_eq!(keeper.open(), 0);
-    keeper.leads.send_replace(true);
+    keeper.lead();
     eventually("it to be noted", || condition(&plane, "inc-1", "Cleaned").filter(|status| status == "True"));
     eventually("the fault to be noted", || condition(&plane, "nobodys", "Valid").filter(|status| status == "False"));
     keeper.end().await;
@@ -210,7 +215,7 @@ async fn a_record_ends_once_and_is_kept_for_thirty_days() {
     create(&record("inc-2", "  createdBy: oncall\n")).succeeds();
     let mut keeper = keeper;
     keeper.await_open(1).await;
-    keeper.leads.send_replace(true);
+    keeper.lead();
     keeper.set_clock(29 * 24);
     sleep(TWO_LOOKS).await;
     assert!(is_there(&plane, "inc-1"));

@@ -46,6 +46,7 @@ mod outage;
 mod prune;
 mod records;
 mod repair;
+mod repair_faults;
 mod repair_restart;
 mod repair_ways;
 mod report;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::testbed::balancer::Balancer;
 use crate::testbed::control_plane::{ControlPlane, free_port};
 use crate::testbed::process::Process;
+use crate::testbed::proxy::Proxy;
 use crate::testbed::scratch::Scratch;
 use crate::testbed::user::User;
 use crate::testbed::{PATIENCE, eventually, metrics, patiently};
@@ -73,6 +74,20 @@ impl Landfast {
         Self::started(plane, Some(configuration), options, environment)
     }
 
+    /// Starts it with this configuration behind a proxy that stands before the API server.
+    pub fn behind(plane: &ControlPlane, proxy: &Proxy, configuration: &str) -> Self {
+        let folder = Scratch::get().folder("landfast");
+        let kubeconfig = folder.join("kubeconfig");
+        let text = User::Landfast.kubeconfig(&proxy.server(), &plane.folder().join("ca.crt"));
+        fs::write(&kubeconfig, text).expect("a fresh folder is writable");
+        fs::write(folder.join("config.yaml"), configuration).expect("a fresh folder is writable");
+        let (listen, status, door) = (free_port(), free_port(), None);
+        let (options, environment) = (Vec::new(), Vec::new());
+        let mut landfast = Self { folder, kubeconfig, listen, status, door, process: None, options, environment };
+        landfast.resume();
+        landfast
+    }
+
     /// Starts so many replicas behind one address, with one authority.
     pub fn replicas(plane: &ControlPlane, configuration: &str, count: usize) -> (Vec<Self>, Balancer) {
         let (balancer, mut replicas) = (Balancer::listen(free_port()), Vec::<Self>::new());
@@ -122,6 +137,22 @@ impl Landfast {
 
     /// Starts it again after [`Self::end`] or [`Self::kill`], on the same ports and state.
     pub fn resume(&mut self) {
+        self.launch();
+        self.await_ready();
+    }
+
+    /// Returns once it is ready.
+    pub fn await_ready(&mut self) {
+        let mut process = self.process.take().expect("it is running");
+        eventually("landfast to be ready", || {
+            process.assert_alive();
+            self.get("/readyz").filter(|(code, _)| *code == 200)
+        });
+        self.process = Some(process);
+    }
+
+    /// Starts it again, and waits for nothing.
+    pub fn launch(&mut self) {
         let mut command = Command::new(BINARY.expect("cargo names the binary to integration tests"));
         command.arg("serve");
         let configuration = self.folder.join("config.yaml");
@@ -138,12 +169,7 @@ impl Landfast {
             .arg(self.state())
             .args(&self.options)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let mut process = Process::start(&mut command, self.folder.join("log"));
-        eventually("landfast to be ready", || {
-            process.assert_alive();
-            self.get("/readyz").filter(|(code, _)| *code == 200)
-        });
-        self.process = Some(process);
+        self.process = Some(Process::start(&mut command, self.folder.join("log")));
     }
 
     /// Writes its configuration anew while it runs.

@@ -16,6 +16,7 @@ pub mod landfast;
 pub mod metrics;
 pub mod process;
 pub mod programs;
+pub mod proxy;
 pub mod repository;
 pub mod scratch;
 pub mod user;
