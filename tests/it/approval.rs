@@ -61,7 +61,7 @@ impl Shop {
 
     pub(crate) fn await_in_force(&self, source: &str, repository: &Repository, commit: &str) {
         self.landfast.eventually("the commit to be in force", || {
-            let revision = self.landfast.revision(source)?;
+            let revision = self.landfast.revision(source).filter(|revision| !revision.is_empty())?;
             repository.holds(&revision, commit).then_some(())
         });
     }
