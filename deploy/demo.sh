@@ -46,7 +46,7 @@ begin() {
 start() {
     local log=$1
     shift
-    "$@" </dev/null >"$log" 2>&1 {leash}>&- &
+    "$@" </dev/null >>"$log" 2>&1 {leash}>&- &
     echo "pid $!" >&"$leash"
 }
 
@@ -99,7 +99,7 @@ start_landfast() {
 
 probe() {
     local answer
-    answer=$(sed 's/replicas: 3/replicas: 9/' apps/web/deployment.yaml | kubectl apply --dry-run=server -f - 2>&1) || true
+    answer=$(sed 's/replicas: [0-9]*/replicas: 11/' apps/web/deployment.yaml | kubectl apply --dry-run=server -f - 2>&1) || true
     [[ $answer = *"differs from Git"* ]]
 }
 
@@ -143,12 +143,13 @@ YAML
 }
 
 write_repository() {
-    mkdir -p "$demo/repository/apps/web" "$demo/repository/apps/worker" "$demo/repository/apps/ledger"
+    mkdir -p "$demo"/repository/apps/{web,worker,ledger,till}
     cd "$demo/repository"
     git init -q -b main
     deployment web 3 >apps/web/deployment.yaml
     deployment worker 2 >apps/worker/deployment.yaml
     deployment ledger 2 bank >apps/ledger/deployment.yaml
+    deployment till 2 till >apps/till/deployment.yaml
     cat >apps/web/service.yaml <<'YAML'
 apiVersion: v1
 kind: Service
@@ -198,7 +199,7 @@ spec:
   ref: { branch: main }
   path: apps
   interval: 10m # what follows does not wait for it: a write about to be refused asks Git first
-  scope: { namespaces: [shop, bank] }
+  scope: { namespaces: [shop, bank, till] }
 ---
 apiVersion: landfast.dev/v1alpha1
 kind: DriftPolicy
@@ -238,6 +239,15 @@ metadata: { name: bank }
 spec:
   mode: Observe # decides everything as if enforced, and touches nothing
   match: { namespaces: [bank] }
+---
+apiVersion: landfast.dev/v1alpha1
+kind: DriftPolicy
+metadata: { name: till }
+spec:
+  mode: Enforce
+  match: { namespaces: [till] }
+  rulings: { drift: Warn, delete: Warn }
+  repair: { mode: Automatic, by: Landfast }
 YAML
 }
 
@@ -411,6 +421,42 @@ restoring() {
     let_in "deployment.apps/worker scaled"
 }
 
+repairs() {
+    step "With repair, and no deployer, Landfast itself brings what Git declares"
+    show_soon kubectl get -n till deployment till -o 'jsonpath={.spec.replicas} replicas'
+    let_in "2 replicas"
+
+    step "While Landfast is away, writes go in unseen, unless the policy says failurePolicy: Fail"
+    show kill "$landfast"
+    tail --pid="$landfast" -f /dev/null
+    show kubectl scale -n till deployment till --replicas=9
+    let_in "deployment.apps/till scaled"
+
+    step "Once it is back, so is what Git declares"
+    start_landfast "$port" "$status"
+    until_repaired
+    show kubectl get -n till deployment till -o 'jsonpath={.spec.replicas} replicas'
+    let_in "2 replicas"
+    show_soon kubectl get -n till events --field-selector reason=DriftSlippedPast -o 'jsonpath={.items[*].message}'
+    let_in "spec.replicas: 2 in Git, 9 live, moved by kubectl"
+
+    step "Who moves a field again and again is told by name, and not fought"
+    until [ -n "$(fights)" ]; do
+        show kubectl scale -n till deployment till --replicas=7
+        let_in "deployment.apps/till scaled"
+        until_repaired
+    done
+    show kubectl get -n till events --field-selector reason=FightDetected -o 'jsonpath={.items[*].message}'
+    let_in "is moved again each time that it is brought back" "moved by alice"
+}
+
+fights() { kubectl get -n till events --field-selector reason=FightDetected -o 'jsonpath={.items[*].message}'; }
+
+# Returns when what Git declares is back, or is fought over.
+until_repaired() {
+    until [ "$(kubectl get -n till deployment till -o 'jsonpath={.spec.replicas}')" = 2 ] || [ -n "$(fights)" ]; do sleep 0.1; done
+}
+
 records() {
     step "What was left: events on the objects"
     show_soon kubectl get events --field-selector reason=DriftDenied
@@ -452,13 +498,16 @@ as_admin apply -f "$root/deploy/crds.yaml" >/dev/null
 as_admin wait --for=condition=Established crd --all --timeout=60s >/dev/null
 # One object that has drifted before anybody watched.
 deployment worker 1 | as_admin apply -f - >/dev/null
-start_landfast "$(free_port 18443)" "$(free_port 18080)"
+as_admin create namespace till >/dev/null
+port=$(free_port 18443) status=$(free_port 18080)
+start_landfast "$port" "$status"
 observing
 denials
 changes
 merge
 incident
 restoring
+repairs
 records
 printf '\n%sEvery answer was as expected%s (%d steps, %d s).\n' "$green" "$plain" "$number" "$((SECONDS - started))"
 leave
