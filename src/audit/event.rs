@@ -194,7 +194,7 @@ impl Event {
 }
 
 /// The note: the message (or the reason) with the first field and the user in its first line, because `kubectl get events`
-/// shows no other; within the bound.
+/// shows no other; within the bound. Of a repair the message says who moved what, and the user is Landfast.
 fn note(record: &Record) -> String {
     let mut lines = if record.message.is_empty() { &record.reason } else { &record.message }.lines();
     let mut first = lines.next().unwrap_or_default().to_owned();
@@ -204,7 +204,7 @@ fn note(record: &Record) -> String {
         first = format!("{first}: {}", field.trim_start());
     }
     let user: String = record.writer.user.chars().take(limits::VALUE_CHARS_MAX).collect();
-    let mut note = format!("{first} (by {user})");
+    let mut note = if record.repair.is_some() { first } else { format!("{first} (by {user})") };
     for line in lines {
         note = format!("{note}\n{line}");
     }
