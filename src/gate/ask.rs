@@ -70,23 +70,27 @@ pub enum Void {
     NotForYou,
 }
 
+/// The annotations of an object (JSON) that holds the name of one at all; `None` where it has none.
+pub fn annotations(object: &RawValue, name: &str) -> Option<BTreeMap<String, Option<String>>> {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        annotations: Option<BTreeMap<String, Option<String>>>,
+    }
+    if !object.get().contains(name) {
+        return None;
+    }
+    serde_json::from_str::<Object>(object.get()).ok()?.metadata.annotations
+}
+
 impl Ask {
     /// What an object (JSON) asks for. Read for the few objects that hold the word at all.
     pub fn of(object: &RawValue) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Object {
-            metadata: Metadata,
-        }
-        #[derive(Deserialize)]
-        struct Metadata {
-            #[serde(default)]
-            annotations: Option<BTreeMap<String, Option<String>>>,
-        }
-        if !object.get().contains(REASON) {
-            return None;
-        }
-        let object: Object = serde_json::from_str(object.get()).ok()?;
-        let annotations = object.metadata.annotations?;
+        let annotations = annotations(object, REASON)?;
         Self::among(|name| annotations.get(name)?.clone())
     }
 

@@ -111,6 +111,17 @@ impl Gap {
         self.drift.is_empty() && !self.open.is_empty()
     }
 
+    /// Whether an object is nearer to the declaration of this gap than to that of the other: all that is between it and the one is
+    /// between it and the other, too, where both say the same, and something more.
+    pub fn is_nearer_than(&self, other: &Self) -> bool {
+        let is_in = |changes: &[Change], change: &Change| {
+            changes.iter().any(|other| other.path == change.path && other.git == change.git)
+        };
+        self.drift.len() < other.drift.len()
+            && self.drift.iter().all(|change| is_in(&other.drift, change))
+            && self.open.iter().all(|change| is_in(&other.open, change))
+    }
+
     /// A number that is the same for the same paths and live values, within one run of the process.
     pub fn digest(&self) -> u64 {
         let differs = self.drift.iter().chain(&self.open).map(|change| (&change.path, &change.written));

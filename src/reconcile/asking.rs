@@ -71,9 +71,8 @@ impl Reconciler {
         let entry = Arc::new(look.entry.clone());
         let work = async move {
             let is_target = |revision: &str| {
-                let head = source.as_ref().and_then(|source| source.observed(revision));
-                let then = head.and_then(|then| entry.at(then));
-                then.is_some_and(|manifest| Fingerprint::of(&manifest) == repair.fingerprint)
+                let then = source.as_ref()?.observed(revision)?;
+                Some(entry.at(then).is_some_and(|manifest| Fingerprint::of(&manifest) == repair.fingerprint))
             };
             let live = sight.as_ref().and_then(|sight| serde_json::from_str::<Value>(sight.raw().get()).ok());
             let moved_by = movers(&repair, sight.as_ref());
@@ -171,7 +170,7 @@ async fn asked(
     writer: &Writer,
     deployer: &Deployer,
     wish: Wish<'_>,
-    is_target: impl Fn(&str) -> bool,
+    is_target: impl Fn(&str) -> Option<bool>,
 ) -> Result<Answer, CallError> {
     let (place, name) = deployer.place();
     let named = client::named(client, &place, name).await?;

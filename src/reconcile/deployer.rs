@@ -83,8 +83,8 @@ impl Deployer {
     }
 
     /// What is to be merged into the deployer's own object to have it bring the object back. `is_target` says whether at a revision Git
-    /// declared the object as it is to be.
-    pub fn ask(&self, own: &Value, wish: Wish<'_>, is_target: impl Fn(&str) -> bool) -> Result<Value, Unfit> {
+    /// declared the object as it is to be; `None` of one that was never seen at the head.
+    pub fn ask(&self, own: &Value, wish: Wish<'_>, is_target: impl Fn(&str) -> Option<bool>) -> Result<Value, Unfit> {
         let not = |why: &str| Err(Unfit::Not(format!("{self} {why}")));
         if own["metadata"].get("deletionTimestamp").is_some() {
             return not("is being deleted");
@@ -101,11 +101,7 @@ impl Deployer {
                     return not("leaves the object alone: kustomize.toolkit.fluxcd.io/reconcile is disabled");
                 }
                 let revision = own["status"]["lastAppliedRevision"].as_str().map(commit).unwrap_or_default();
-                if !is_target(revision) {
-                    return not(&format!(
-                        "is at revision {revision:?}, where Git does not declare the object as it is to be"
-                    ));
-                }
+                self.stands_right(revision, is_target(revision))?;
                 let annotations = json!({ "reconcile.fluxcd.io/requestedAt": wish.now });
                 Ok(json!({ "metadata": { "uid": own["metadata"]["uid"], "annotations": annotations } }))
             }
@@ -113,7 +109,17 @@ impl Deployer {
         }
     }
 
-    fn sync(&self, own: &Value, wish: Wish<'_>, is_target: impl Fn(&str) -> bool) -> Result<Value, Unfit> {
+    /// Refuses a deployer that is where it would not bring the object back.
+    fn stands_right(&self, revision: &str, is_target: Option<bool>) -> Result<(), Unfit> {
+        let why = match is_target {
+            Some(true) => return Ok(()),
+            Some(false) => "where Git does not declare the object as it is to be",
+            None => "which Landfast has not seen at the head of the source",
+        };
+        Err(Unfit::Not(format!("{self} is at revision {revision:?}, {why}")))
+    }
+
+    fn sync(&self, own: &Value, wish: Wish<'_>, is_target: impl Fn(&str) -> Option<bool>) -> Result<Value, Unfit> {
         let not = |why: &str| Err(Unfit::Not(format!("{self} {why}")));
         let automated = &own["spec"]["syncPolicy"]["automated"];
         if !automated.is_object() || automated["enabled"] == false {
@@ -123,9 +129,7 @@ impl Deployer {
             return not("has several sources");
         }
         let revision = own["status"]["sync"]["revision"].as_str().unwrap_or_default();
-        if !is_target(revision) {
-            return not(&format!("is at revision {revision:?}, where Git does not declare the object as it is to be"));
-        }
+        self.stands_right(revision, is_target(revision))?;
         let is_running = matches!(own["status"]["operationState"]["phase"].as_str(), Some("Running" | "Terminating"));
         if is_running || own.get("operation").is_some_and(Value::is_object) {
             return Err(Unfit::Busy);
@@ -188,6 +192,7 @@ mod tests {
     use super::*;
 
     const COMMIT: &str = "0a1b2c";
+    const UNSEEN: &str = "012345";
 
     fn key() -> ObjectKey {
         ObjectKey::new("apps", "Deployment", "shop", "web")
@@ -196,7 +201,7 @@ mod tests {
     fn asked(deployer: &Deployer, own: &Value) -> Result<Value, Unfit> {
         let key = key();
         let wish = Wish { key: &key, live: None, now: Timestamp::UNIX_EPOCH };
-        deployer.ask(own, wish, |revision| revision == COMMIT)
+        deployer.ask(own, wish, |revision| (revision != UNSEEN).then_some(revision == COMMIT))
     }
 
     fn flux() -> Deployer {
@@ -232,8 +237,15 @@ mod tests {
         }
         let mut suspended = own("main@sha1:0a1b2c");
         suspended["spec"]["suspend"] = true.into();
-        for other in [own("main@sha1:ffffff"), json!({}), suspended] {
-            assert!(matches!(asked(&flux(), &other), Err(Unfit::Not(_))), "{other}");
+        let unseen = own(&format!("main@sha1:{UNSEEN}"));
+        for (other, why) in [
+            (own("main@sha1:ffffff"), "where Git does not declare the object as it is to be"),
+            (json!({}), "where Git does not declare the object as it is to be"),
+            (unseen, "has not seen at the head of the source"),
+            (suspended, "is suspended"),
+        ] {
+            let Err(Unfit::Not(told)) = asked(&flux(), &other) else { panic!("{other}") };
+            assert!(told.ends_with(why), "{told}");
         }
     }
 

@@ -183,6 +183,8 @@ impl Reconciler {
             known.memory.agreed = Some(agrees);
             known.memory.released = None;
             known.attempts.settle();
+        } else if held.reached.is_some() {
+            known.memory.agreed = held.reached;
         }
         let since = match known.stance {
             Stance::Differs { since, .. } => since,

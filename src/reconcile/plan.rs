@@ -126,6 +126,9 @@ pub enum Cause {
 pub struct Held {
     /// The declaration that it agrees with, of those that count.
     pub agrees: Option<Fingerprint>,
+    /// The newer declaration that its deployer has moved it to in all that differs between that and the one that it agreed with, though
+    /// something else of it has drifted.
+    pub reached: Option<Fingerprint>,
     /// What it is to be brought to.
     pub target: Option<Target>,
     /// What keeps it from that.
@@ -163,7 +166,8 @@ impl Held {
         let rollback = look.rule.map_or(0, |rule| rule.rollback);
         let max_lag = look.source.map(|source| source.max_lag).unwrap_or_default();
         let mut held = Self { told: !forms.is_empty(), ..Self::default() };
-        let mut reached = false;
+        let mut newer: Vec<(Target, Gap)> = Vec::new();
+        let mut is_past = false;
         for (n, manifest) in look.entry.declarations(now, max_lag).take(REPAIR_PAST_MAX).enumerate() {
             let fingerprint = Fingerprint::of(&manifest);
             let is_head = n == 0 && look.entry.head.is_some();
@@ -183,11 +187,18 @@ impl Held {
                 }
                 break;
             }
-            if (is_head && moves_on) || (is_agreed && held.target.is_none()) {
+            is_past |= is_agreed;
+            if is_head && moves_on {
                 (held.target, held.gap) = (Some(target()), gap);
+            } else if is_agreed && held.target.is_none() {
+                let reached = newer.iter().position(|(_, newer)| newer.is_nearer_than(&gap));
+                let (target, gap) = reached.map_or_else(|| (target(), gap), |place| newer.swap_remove(place));
+                held.reached = reached.map(|_| target.fingerprint);
+                (held.target, held.gap) = (Some(target), gap);
+            } else if !is_past {
+                newer.push((target(), gap));
             }
-            reached |= is_agreed;
-            if reached && n >= rollback {
+            if is_past && n >= rollback {
                 break;
             }
         }
@@ -329,7 +340,7 @@ mod tests {
 
     fn manifest(key: &ObjectKey, value: u32) -> String {
         format!(
-            r#"{{"apiVersion":"v1","kind":"{}","metadata":{{"name":"{}","namespace":"shop"}},"data":{{"k":"{value}"}}}}"#,
+            r#"{{"apiVersion":"v1","kind":"{}","metadata":{{"name":"{}","namespace":"shop"}},"data":{{"k":"{value}","n":"0"}}}}"#,
             key.kind(),
             key.name()
         )
@@ -455,6 +466,30 @@ mod tests {
         assert_eq!(repaired(&basis, &there(Some(2)), Some(1)), Some((fingerprint(2), Cause::Drifted)));
         assert_eq!(left(&basis, &there(None), Some(9)), Some(Why::NotDeployed));
         assert_eq!(left(&basis, &absent(None), None), Some(Why::NotDeployed));
+    }
+
+    #[test]
+    fn what_drifted_does_not_take_back_what_its_deployer_brought_beside_it() {
+        let basis = basis(&map(), deployed());
+        let look = Look::at(&basis, &map(), at(10)).unwrap();
+        let held = |agreed, value: u32| {
+            let live = manifest(&map(), value).replace(r#""n":"0""#, r#""n":"9""#);
+            let live = RawValue::from_string(live).unwrap();
+            Held::of(&look, &there(Some(agreed)), Some(&live), &Forms::default(), at(10))
+        };
+        let to = |held: &Held| (held.target.as_ref().map(|target| target.fingerprint), held.gap.drift.len());
+        // It agreed with 1; `n` has drifted, and its deployer has brought it to where it is in `k`.
+        for value in [2, 3] {
+            let moved = held(1, value);
+            assert_eq!((to(&moved), moved.reached), ((Some(fingerprint(value)), 1), Some(fingerprint(value))));
+        }
+        // Nobody has brought it anywhere, or to nothing that Git ever said.
+        for value in [1, 9] {
+            let drifted = held(1, value);
+            assert_eq!((to(&drifted).0, drifted.reached), (Some(fingerprint(1)), None), "{value}");
+        }
+        // Back it does not go.
+        assert_eq!((to(&held(2, 1)), held(2, 1).reached), ((Some(fingerprint(2)), 2), None));
     }
 
     #[test]

@@ -26,7 +26,7 @@ struct Kept {
 impl Kept {
     /// Made by Flux, at the revision that declares it.
     fn by_flux() -> Self {
-        let (case, commit) = prepared(FLUX, User::Flux);
+        let (case, revision) = prepared(FLUX, User::Flux);
         let name = &*case.namespace;
         let marks = ["name", "namespace"].map(|what| {
             let value = if what == "name" { name } else { FLUX };
@@ -37,20 +37,20 @@ impl Kept {
             "metadata": { "name": name, "namespace": FLUX }, "spec": {} });
         let kept = Self { case, own: ("kustomization", FLUX), user: User::Flux };
         Self::make(&own);
-        let status = json!({ "status": { "lastAppliedRevision": format!("main@sha1:{commit}") } });
+        let status = json!({ "status": { "lastAppliedRevision": format!("main@sha1:{revision}") } });
         kept.patch(&status, &["--subresource=status"]);
         kept
     }
 
-    /// Made by Argo CD, at a revision.
-    fn by_argo(revision: Option<&str>) -> Self {
-        let (case, commit) = prepared(ARGO, User::ArgoCd);
+    /// Made by Argo CD, at this revision, or the one that declares it.
+    fn by_argo(target: Option<&str>) -> Self {
+        let (case, revision) = prepared(ARGO, User::ArgoCd);
         let name = &*case.namespace;
         let mark = format!("argocd.argoproj.io/tracking-id={name}:apps/Deployment:{name}/web");
         case.kubectl(User::ArgoCd, &["annotate", "deployment", "web", &mark]).succeeds();
         let own = json!({ "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
             "metadata": { "name": name, "namespace": ARGO }, "spec": { "syncPolicy": { "automated": {} } },
-            "status": { "sync": { "revision": revision.unwrap_or(&commit) } } });
+            "status": { "sync": { "revision": target.unwrap_or(&revision) } } });
         let kept = Self { case, own: ("application", ARGO), user: User::ArgoCd };
         Self::make(&own);
         kept
@@ -110,7 +110,8 @@ impl Kept {
     }
 }
 
-/// A namespace with the declared Deployment in it, as this deployer made it, and the commit that declares it.
+/// A namespace with the declared Deployment in it, as this deployer made it, and the revision in force, which declares it: of commits
+/// that come together landfast sees the last only.
 fn prepared(home: &str, user: User) -> (Case, String) {
     // Two that apply a new object at the same time make it twice.
     static PREPARING: Mutex<()> = Mutex::new(());
@@ -121,7 +122,9 @@ fn prepared(home: &str, user: User) -> (Case, String) {
     let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{ name: {home} }}\n");
     SHOP.plane.kubectl_with_input(User::Admin, &["apply", "-f", "-"], &namespace).succeeds();
     drop(alone);
-    Case::deployed("asked", user)
+    let case = Case::deployed("asked", user);
+    let revision = SHOP.landfast.revision("shop").unwrap();
+    (case, revision)
 }
 
 #[test]
@@ -167,8 +170,20 @@ fn argo_is_asked_to_sync_just_this_object() {
 
 #[test]
 fn argo_is_not_asked_where_its_target_is_another_declaration() {
-    let kept = Kept::by_argo(Some("0123456789012345678901234567890123456789"));
+    let kept = Kept::by_argo(None);
+    let moved = DEPLOYMENT.replace("replicas: 3", "replicas: 4");
+    kept.case.declare(0, &moved);
+    kept.case.feed(User::ArgoCd, &["apply", "-f", "-"], &moved).succeeds();
+    Case::is_known();
     kept.case.scale(User::Alice, &[], 7);
     kept.cannot_repair("where Git does not declare the object as it is to be");
+    assert_eq!(kept.own().get("operation"), None);
+}
+
+#[test]
+fn argo_is_not_asked_where_its_target_was_never_seen() {
+    let kept = Kept::by_argo(Some("0123456789012345678901234567890123456789"));
+    kept.case.scale(User::Alice, &[], 7);
+    kept.cannot_repair("which Landfast has not seen at the head of the source");
     assert_eq!(kept.own().get("operation"), None);
 }

@@ -49,24 +49,23 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn new(policy: &str) -> Self {
-        let (case, _) = Self::deployed(policy, User::Alice);
-        case
+        Self::deployed(policy, User::Alice)
     }
 
-    /// The same, as this user made the Deployment, and the commit that declares it.
-    pub(crate) fn deployed(policy: &str, user: User) -> (Self, String) {
+    /// The same, as this user made the Deployment.
+    pub(crate) fn deployed(policy: &str, user: User) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let case = Self { namespace: format!("{policy}-{}", NUMBER.fetch_add(1, Ordering::Relaxed)) };
         SHOP.plane.kubectl(User::Admin, &["create", "namespace", &case.namespace]).succeeds();
         case.feed(user, &["create", "-f", "-"], DEPLOYMENT).succeeds();
-        let commit = case.declare(0, DEPLOYMENT);
+        case.declare(0, DEPLOYMENT);
         Self::is_known();
-        (case, commit)
+        case
     }
 
     /// Waits until landfast has seen that all that is declared is as it is declared: what differs from then on has drifted.
     #[track_caller]
-    fn is_known() {
+    pub(crate) fn is_known() {
         SHOP.landfast.eventually("the objects to be known", || {
             let status = SHOP.landfast.status();
             let shop = status["sources"].as_array()?.iter().find(|source| source["name"] == "shop")?;
@@ -78,7 +77,7 @@ impl Case {
         });
     }
 
-    pub(crate) fn declare(&self, repository: usize, template: &str) -> String {
+    pub(crate) fn declare(&self, repository: usize, template: &str) {
         let (file, source) = (format!("{}.yaml", self.namespace), ["shop", "younger"][repository]);
         let commit =
             SHOP.repositories.lock().unwrap()[repository].commit(&[(&file, &self.manifest(template))], "Declare");
@@ -86,7 +85,6 @@ impl Case {
             let revision = SHOP.landfast.revision(source).filter(|revision| !revision.is_empty())?;
             SHOP.repositories.lock().unwrap()[repository].holds(&revision, &commit).then_some(())
         });
-        commit
     }
 
     fn manifest(&self, template: &str) -> String {
@@ -207,7 +205,7 @@ fn a_secret_that_slipped_past_leaves_no_value() {
     let secret =
         "apiVersion: v1\nkind: Secret\nmetadata: { name: web, namespace: $NAMESPACE }\nstringData: { key: hunter2 }\n";
     case.feed(User::Alice, &["create", "-f", "-"], secret).succeeds();
-    _ = case.declare(0, &format!("{DEPLOYMENT}---\n{secret}"));
+    case.declare(0, &format!("{DEPLOYMENT}---\n{secret}"));
     let namespace = &*case.namespace;
     Case::is_known();
     let patch = r#"{"stringData":{"key":"swordfish"}}"#;
@@ -228,7 +226,7 @@ fn a_secret_that_slipped_past_leaves_no_value() {
 #[test]
 fn what_two_sources_declare_stays_with_the_older_and_is_not_fought_over() {
     let case = Case::new("fought");
-    _ = case.declare(1, &DEPLOYMENT.replace("replicas: 3", "replicas: 8"));
+    case.declare(1, &DEPLOYMENT.replace("replicas: 3", "replicas: 8"));
     let younger = SHOP.landfast.eventually("the fault of the younger", || {
         Some(git_source("younger")).filter(|source| source["status"]["faultCount"].as_i64() >= Some(1))
     });
@@ -271,7 +269,7 @@ fn what_admission_never_sees_comes_back_where_it_is_declared() {
     let case = Case::new("watched");
     let policy = POLICY.replace("$NAMESPACE", &case.namespace);
     SHOP.plane.kubectl_with_input(User::Admin, &["create", "-f", "-"], &policy).succeeds();
-    _ = case.declare(0, &format!("{DEPLOYMENT}---\n{POLICY}"));
+    case.declare(0, &format!("{DEPLOYMENT}---\n{POLICY}"));
     Case::is_known();
     let expression = || {
         let get = ["get", "validatingadmissionpolicy", &case.namespace, "--ignore-not-found", "-o", "json"];

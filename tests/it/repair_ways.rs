@@ -117,6 +117,24 @@ fn while_a_break_glass_is_open_nothing_comes_back_and_at_its_end_it_does() {
 }
 
 #[test]
+fn at_the_end_of_a_break_glass_what_its_deployer_rolled_out_meanwhile_stays() {
+    let case = Case::with_web("deployed", User::Ci);
+    case.scale(User::Alice, 5);
+    case.comes_back("the replicas to come back", "deployment/web", |web| web["spec"]["replicas"] == 3);
+    let open = r#"{"metadata":{"annotations":{"landfast.dev/break-glass":"INC-1 down"}},"spec":{"replicas":7}}"#;
+    case.kubectl(User::Oncall, &["patch", "deployment", "web", "-p", open]).succeeds();
+    let newer = DEPLOYMENT.replace("web:1", "web:2");
+    case.declare(&newer);
+    let image = |web: &Value| web["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    case.feed(User::Ci, &["apply", "--server-side", "--force-conflicts", "-f", "-"], &newer).succeeds();
+    let held = case.get("deployment/web");
+    assert_eq!((&held["spec"]["replicas"], image(&held)), (&7.into(), "example.com/web:2".into()));
+    case.kubectl(User::Oncall, &["annotate", "deployment", "web", "landfast.dev/break-glass-"]).succeeds();
+    let web = case.comes_back("the replicas to come back", "deployment/web", |web| web["spec"]["replicas"] == 3);
+    assert_eq!(image(&web), "example.com/web:2");
+}
+
+#[test]
 fn what_is_deleted_under_a_break_glass_stays_away_until_its_end() {
     let case = Case::with_web("alone", User::Alice);
     let record = format!(

@@ -1,6 +1,5 @@
 //! To what is a yes given? A digest over all that is shown of it. Pure.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +7,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use crate::drift::declared::ObjectKey;
+use crate::gate::ask::annotations;
 use crate::gate::finding::Change;
 use crate::gate::message::is_secret;
 
@@ -43,20 +43,7 @@ impl fmt::Display for Digest {
 impl Digest {
     /// The digests that the annotations of an object name. Read for the few objects that hold the word at all.
     pub fn of(object: &RawValue) -> Vec<Self> {
-        #[derive(Deserialize)]
-        struct Object {
-            metadata: Metadata,
-        }
-        #[derive(Deserialize)]
-        struct Metadata {
-            #[serde(default)]
-            annotations: Option<BTreeMap<String, Option<String>>>,
-        }
-        if !object.get().contains(APPROVE) {
-            return Vec::new();
-        }
-        let read = serde_json::from_str::<Object>(object.get()).ok();
-        let said = read.and_then(|read| read.metadata.annotations?.remove(APPROVE)?);
+        let said = annotations(object, APPROVE).and_then(|mut annotations| annotations.remove(APPROVE)?);
         Self::list(said.as_deref().unwrap_or_default())
     }
 
