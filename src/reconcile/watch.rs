@@ -183,9 +183,11 @@ impl Stage {
     fn after(self, heard: &Heard) -> Self {
         match heard {
             Ok(watcher::Event::InitDone) => Self::Whole,
-            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) => self,
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => Self::Listing,
+            Err(error) if error.status() == Some(410) => Self::Listing,
             Err(error) if matches!(error.status(), Some(403 | 404)) => Self::Refused,
-            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) | Err(_) => Self::Listing,
+            // A watch that breaks goes on where it was: without a list, nothing would say again that all was told.
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_)) | Err(_) => self,
         }
     }
 }
@@ -223,4 +225,23 @@ pub(super) fn wanted(basis: &Basis) -> BTreeMap<Watched, ApiResource> {
         Some((watched, ApiResource::from_gvk_with_plural(&named, resource)))
     });
     known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+    use crate::cluster::call::CallError;
+
+    #[test]
+    fn a_watch_that_breaks_goes_on_where_it_was_and_one_that_lists_anew_does_not() {
+        let refused = |code| Err(CallError::from(kube::Error::Api(Box::new(Status::failure("", "").with_code(code)))));
+        for stage in [Stage::Whole, Stage::Listing] {
+            assert_eq!((stage.after(&refused(500)), stage.after(&Err(CallError::Silent))), (stage, stage));
+            assert_eq!((stage.after(&refused(410)), stage.after(&refused(403))), (Stage::Listing, Stage::Refused));
+            assert_eq!(stage.after(&Ok(watcher::Event::InitDone)), Stage::Whole);
+            assert_eq!(stage.after(&Ok(watcher::Event::Init)), Stage::Listing);
+        }
+    }
 }
